@@ -1,0 +1,203 @@
+package topology
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+)
+
+// TestScenarios plays testdata/*: each case is what hosts said and what is wanted, then the plan or the refusal.
+//
+//	plan
+//	rmq1 running lists=rmq1,rmq2 sees=rmq1 name=orders
+//	rmq2 down
+//	want only name=orders rmq1 rmq2:ram
+//	----
+//	start the service of rabbit@rmq2
+//
+// A node that runs and says nothing else lists and sees itself, holds nothing, has cookie A and version 3.10.8. Words:
+// lists, sees, cut, unresolved, discovers (lists of nodes or hosts), name, id, cookie, version, why; khepri, minority,
+// unseen (not inspected), holds=vhost_orders, queue=classic:rmq1+rmq2:3:120 (copies, count, messages).
+func TestScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			wish, seen := scenario(t, d)
+			switch d.Cmd {
+			case "plan":
+				return told(Plan(wish, seen))
+			case "dissolve":
+				last, ok := Dissolve(wish, seen)
+				if !ok {
+					return "nobody runs\n"
+				}
+				return fmt.Sprintf("%s stays\n", last.names()[0]) + told(Plan(last, seen))
+			case "read":
+				return reading(Read(wish.Members, seen))
+			}
+			d.Fatalf(t, "unknown command %s", d.Cmd)
+			return ""
+		})
+	})
+}
+
+func told(steps []Step, err error) string {
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		return "refused\n" + refusal.Error() + "\n"
+	}
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	if len(steps) == 0 {
+		return "nothing to do\n"
+	}
+	var b strings.Builder
+	for _, s := range steps {
+		fmt.Fprintln(&b, s)
+		if s.Loses != "" {
+			fmt.Fprintln(&b, "  loses", s.Loses)
+		}
+	}
+	return b.String()
+}
+
+func reading(r Reading, err error) string {
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "name %q id %q\n", r.Name, r.ID)
+	for _, node := range sortedKeys(r.Members) {
+		fmt.Fprintf(&b, "%s %s running=%t\n", node, r.Members[node].Type, r.Members[node].Running)
+	}
+	return b.String()
+}
+
+func scenario(t *testing.T, d *datadriven.TestData) (Wish, Snapshot) {
+	wish, seen := Wish{Members: map[string]Type{}}, Snapshot{}
+	for _, line := range strings.Split(d.Input, "\n") {
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		if words[0] == "want" {
+			for _, word := range words[1:] {
+				wanted(&wish, word)
+			}
+			continue
+		}
+		seen[full(words[0])] = viewed(t, d, full(words[0]), words[1:])
+	}
+	return wish, seen
+}
+
+func wanted(w *Wish, word string) {
+	key, value, _ := strings.Cut(word, "=")
+	switch key {
+	case "only":
+		w.Only = true
+	case "loss":
+		w.AllowDataLoss = true
+	case "name":
+		w.Name = value
+	case "peers":
+		w.Peers = fulls(value)
+	default:
+		node, kind, typed := strings.Cut(word, ":")
+		if !typed {
+			kind = string(Disc)
+		}
+		w.Members[full(node)] = Type(kind)
+	}
+}
+
+func viewed(t *testing.T, d *datadriven.TestData, node string, words []string) View {
+	states := map[string]State{"unreachable": Unreachable, "failed": Failed, "down": Down, "stopped": Stopped, "booting": Booting, "running": Running}
+	state, ok := states[words[0]]
+	if !ok {
+		d.Fatalf(t, "%s is no state", words[0])
+	}
+	v := View{State: state, Name: node, CookieHash: "A", Version: "3.10.8", RAMAllowed: true}
+	if state == Running {
+		v.Members, v.Running, v.Holds = map[string]Type{node: Disc}, []string{node}, &Holdings{}
+	}
+	sawWhom := false
+	for _, word := range words[1:] {
+		key, value, _ := strings.Cut(word, "=")
+		switch key {
+		case "lists":
+			v.Members = map[string]Type{}
+			for _, one := range strings.Split(value, ",") {
+				short, kind, typed := strings.Cut(one, ":")
+				v.Members[full(short)] = Disc
+				if typed {
+					v.Members[full(short)] = Type(kind)
+				}
+			}
+			if state == Running && !sawWhom {
+				v.Running = sortedKeys(v.Members)
+			}
+		case "sees":
+			v.Running, sawWhom = fulls(value), true
+		case "cut":
+			v.Partitioned = fulls(value)
+		case "unresolved":
+			v.Unresolved = strings.Split(value, ",")
+		case "discovers":
+			v.Discovers = fulls(value)
+		case "name":
+			v.Name = value
+		case "id":
+			v.ID = value
+		case "cookie":
+			v.CookieHash = value
+		case "version":
+			v.Version = value
+		case "why":
+			v.Why = strings.ReplaceAll(value, "_", " ")
+		case "khepri":
+			v.Khepri, v.RAMAllowed, v.Version = true, false, "4.3.6"
+		case "minority":
+			v.NoMajority = true
+		case "unseen":
+			v.Holds = nil
+		case "holds":
+			v.Holds.Objects = append(v.Holds.Objects, strings.ReplaceAll(value, "_", " "))
+		case "queue":
+			v.Holds.Queues = append(v.Holds.Queues, queue(t, value))
+		default:
+			d.Fatalf(t, "unknown word %s", word)
+		}
+	}
+	return v
+}
+
+func queue(t *testing.T, text string) QueueGroup {
+	parts := strings.Split(text, ":")
+	count, err1 := strconv.Atoi(parts[2])
+	messages, err2 := strconv.Atoi(parts[3])
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	return QueueGroup{Type: parts[0], Copies: fulls(strings.ReplaceAll(parts[1], "+", ",")), Count: count, Messages: messages, Largest: []string{"q in /: " + parts[3]}, Exclusive: slices.Contains(parts, "exclusive")}
+}
+
+func full(short string) string {
+	if strings.Contains(short, "@") {
+		return short
+	}
+	return "rabbit@" + short
+}
+
+func fulls(list string) []string {
+	var nodes []string
+	for _, short := range strings.Split(list, ",") {
+		nodes = append(nodes, full(short))
+	}
+	return nodes
+}

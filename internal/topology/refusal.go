@@ -1,0 +1,59 @@
+package topology
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Rule names why a plan was refused.
+type Rule string
+
+// The rules. Each has a scenario in testdata.
+const (
+	RuleDataLoss     Rule = "data would be lost"
+	RuleOtherCluster Rule = "the node is a member of another cluster"
+	RuleUninspected  Rule = "the node cannot be inspected"
+	RuleUnreachable  Rule = "the host cannot be reached"
+	RulePartition    Rule = "the cluster is partitioned"
+	RuleDisagreement Rule = "members disagree about membership"
+	RuleMajority     Rule = "the metadata store has no majority, or would lose it"
+	RuleCookie       Rule = "the Erlang cookies differ"
+	RuleResolve      Rule = "a host name does not resolve"
+	RuleType         Rule = "the node type is not available"
+	RuleLastDisc     Rule = "no disc node would be left"
+	RuleVersion      Rule = "the versions do not fit together"
+	RuleNobodyRuns   Rule = "no member runs"
+)
+
+// Reason is one reason against a plan, with what to do about it.
+type Reason struct {
+	Rule Rule
+	Node string
+	Text string // what was found
+	Next string // what the operator can do
+}
+
+// Refusal says why nothing was done. Every reason was found before anything was touched.
+type Refusal struct{ Reasons []Reason }
+
+// Error implements error: one line a reason.
+func (r *Refusal) Error() string {
+	lines := make([]string, len(r.Reasons))
+	for i, reason := range r.Reasons {
+		lines[i] = fmt.Sprintf("%s: %s: %s. %s", reason.Node, reason.Rule, reason.Text, reason.Next)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// refuse adds a reason.
+func (r *Refusal) refuse(rule Rule, node, next, format string, args ...any) {
+	r.Reasons = append(r.Reasons, Reason{Rule: rule, Node: node, Text: fmt.Sprintf(format, args...), Next: next})
+}
+
+// err returns the refusal, or nil when there is no reason in it.
+func (r *Refusal) err() error {
+	if len(r.Reasons) == 0 {
+		return nil
+	}
+	return r
+}
