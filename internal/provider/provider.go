@@ -5,9 +5,11 @@ import (
 	"context"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
 var _ provider.Provider = (*rabbitmqProvider)(nil)
@@ -21,18 +23,54 @@ type rabbitmqProvider struct {
 	version string
 }
 
+type providerModel struct {
+	SSH         types.Object `tfsdk:"ssh"`
+	Rabbitmqctl types.List   `tfsdk:"rabbitmqctl"`
+}
+
 func (p *rabbitmqProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
 	resp.TypeName = "rabbitmq"
 	resp.Version = p.version
 }
 
 func (p *rabbitmqProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
-	resp.Schema = schema.Schema{}
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "Forms, changes and dissolves RabbitMQ clusters on hosts that are reached by SSH, one verified step at a time, with `rabbitmqctl`.",
+		Attributes: map[string]schema.Attribute{
+			"ssh": providerSSHAttribute(),
+			"rabbitmqctl": schema.ListAttribute{
+				ElementType:         types.StringType,
+				Optional:            true,
+				MarkdownDescription: "Program and leading arguments that stand for `rabbitmqctl`, for example `[\"docker\", \"exec\", \"-i\", \"rabbitmq\", \"rabbitmqctl\"]`. Default: `[\"rabbitmqctl\"]`, run as the account `rabbitmq`. Anything but a single program called rabbitmqctl is run as root.",
+			},
+		},
+	}
 }
 
-func (p *rabbitmqProvider) Configure(context.Context, provider.ConfigureRequest, *provider.ConfigureResponse) {
+func (p *rabbitmqProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+	var model providerModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	s := newSession()
+	if !req.Config.Raw.IsFullyKnown() {
+		s.unknown = true
+		resp.ResourceData, resp.DataSourceData = s, s
+		return
+	}
+	defaults, diags := providerSSH(ctx, model.SSH)
+	resp.Diagnostics.Append(diags...)
+	s.defaults = defaults
+	resp.Diagnostics.Append(model.Rabbitmqctl.ElementsAs(ctx, &s.rabbitmqctl, false)...)
+	if !model.Rabbitmqctl.IsNull() && len(s.rabbitmqctl) == 0 {
+		resp.Diagnostics.AddAttributeError(path.Root("rabbitmqctl"), "Empty rabbitmqctl", "The list names no program. Leave the attribute out for the default.")
+	}
+	resp.ResourceData, resp.DataSourceData = s, s
 }
 
-func (p *rabbitmqProvider) Resources(context.Context) []func() resource.Resource { return nil }
+func (p *rabbitmqProvider) Resources(context.Context) []func() resource.Resource {
+	return []func() resource.Resource{newClusterResource}
+}
 
 func (p *rabbitmqProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }

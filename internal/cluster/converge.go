@@ -1,0 +1,212 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
+)
+
+const (
+	// settle is how long a step that reported success may take until every side shows it.
+	settle = time.Minute
+	// recovery is how long bringing a node back after a failed step may take, also when the run was cancelled.
+	recovery = 3 * time.Minute
+	// patience is how many steps one run may take. It is beyond every real plan and ends a loop that would not.
+	patience = 200
+)
+
+// StepError is a step that failed, or that reported success without showing it. What was done before it stays done; the
+// next apply goes on from there.
+type StepError struct {
+	Step  topology.Step
+	Err   error
+	After string // what was found afterwards, or why it could not be found out
+}
+
+// Error implements error.
+func (e *StepError) Error() string {
+	return fmt.Sprintf("could not %s: %s\nAfterwards: %s\nNothing else was done after that. Mend the cause and apply again: the run goes on from the state that it finds.", e.Step, e.Err, e.After)
+}
+
+// Unwrap gives the cause.
+func (e *StepError) Unwrap() error { return e.Err }
+
+// full is everything that a plan is made from.
+func (f *Fleet) full() rabbitmq.Ask {
+	return rabbitmq.Ask{Inventory: true, Of: f.names(), Peers: true, Resolve: f.hosts()}
+}
+
+// Preview returns the steps that Converge would take, or the *topology.Refusal with which it would end, and changes
+// nothing.
+func (f *Fleet) Preview(ctx context.Context, wish topology.Wish) ([]topology.Step, error) {
+	return topology.Plan(wish, f.look(ctx, f.full()).Snapshot)
+}
+
+// PreviewDissolve is Preview for Dissolve.
+func (f *Fleet) PreviewDissolve(ctx context.Context, wish topology.Wish) ([]topology.Step, error) {
+	seen := f.look(ctx, f.full()).Snapshot
+	last, ok := topology.Dissolve(wish, seen)
+	if !ok {
+		return nil, &NobodyRunsError{Nodes: told(seen)}
+	}
+	return topology.Plan(last, seen)
+}
+
+// Dissolve takes all members but one out of their cluster, and leaves that one with its data.
+func (f *Fleet) Dissolve(ctx context.Context, wish topology.Wish) error {
+	seen, err := f.quietly(ctx, f.full())
+	if err != nil {
+		return err
+	}
+	last, ok := topology.Dissolve(wish, seen)
+	if !ok {
+		return &NobodyRunsError{Nodes: told(seen)}
+	}
+	_, err = f.converge(ctx, last, seen)
+	return err
+}
+
+// NobodyRunsError tells that a cluster cannot be dissolved because no member runs that was reached.
+type NobodyRunsError struct{ Nodes []string }
+
+// Error implements error.
+func (e *NobodyRunsError) Error() string {
+	return "no member that could be reached runs, and members leave through one that does:\n" + strings.Join(e.Nodes, "\n") +
+		"\nStart one of them and apply again. If the hosts are gone for good, set on_destroy = \"keep\" and apply before destroying, or take the resource out with `state rm`."
+}
+
+// told says of each node how it was found.
+func told(seen topology.Snapshot) []string {
+	var all []string
+	for _, node := range slices.Sorted(maps.Keys(seen)) {
+		all = append(all, tell(seen, topology.Step{Node: node}))
+	}
+	return all
+}
+
+// Converge takes the cluster from whatever it is to what is wished: it looks, plans, does the first step, looks whether
+// the step shows, and plans again, until there is nothing to do. It returns what it found in the end.
+func (f *Fleet) Converge(ctx context.Context, wish topology.Wish) (topology.Reading, error) {
+	seen, err := f.quietly(ctx, f.full())
+	if err != nil {
+		return topology.Reading{}, err
+	}
+	return f.converge(ctx, wish, seen)
+}
+
+func (f *Fleet) converge(ctx context.Context, wish topology.Wish, seen topology.Snapshot) (topology.Reading, error) {
+	for range patience {
+		steps, err := topology.Plan(wish, seen)
+		if err != nil {
+			return topology.Reading{}, err
+		}
+		if len(steps) == 0 {
+			return topology.Read(wish.Members, seen)
+		}
+		batch := sideBySide(steps)
+		if failed := f.do(ctx, batch); failed != nil {
+			failed.After = f.afterwards(ctx, failed.Step)
+			return topology.Reading{}, failed
+		}
+		if seen, err = f.shown(ctx, batch); err != nil {
+			return topology.Reading{}, err
+		}
+	}
+	return topology.Reading{}, fmt.Errorf("gave up after %d steps: the cluster keeps changing, so somebody else is changing it too", patience)
+}
+
+// sideBySide takes the starts that lead a plan, or its first step alone.
+func sideBySide(steps []topology.Step) []topology.Step {
+	n := 0
+	for n < len(steps) && steps[n].Starts() {
+		n++
+	}
+	return steps[:max(n, 1)]
+}
+
+// do carries out steps side by side and returns the first failure in their order.
+func (f *Fleet) do(ctx context.Context, steps []topology.Step) *StepError {
+	failures := make([]error, len(steps))
+	var all sync.WaitGroup
+	for i, step := range steps {
+		f.Report(ctx, step.String())
+		all.Go(func() { failures[i] = f.carryOut(ctx, step) })
+	}
+	all.Wait()
+	for i, err := range failures {
+		if err != nil {
+			return &StepError{Step: steps[i], Err: err}
+		}
+	}
+	return nil
+}
+
+// shown looks until every step shows on every side, and returns that look, which the next plan is made from.
+func (f *Fleet) shown(ctx context.Context, steps []topology.Step) (topology.Snapshot, error) {
+	deadline := time.Now().Add(settle)
+	for {
+		seen, err := f.quietly(ctx, f.full())
+		if err != nil {
+			return nil, err
+		}
+		missing := topology.Step{}
+		for _, step := range steps {
+			if !step.Done(seen) {
+				missing = step
+			}
+		}
+		if missing.Kind == "" {
+			return seen, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, &StepError{Step: missing, Err: fmt.Errorf("every command succeeded, but after %s the members still do not show it", settle), After: tell(seen, missing)}
+		}
+		if err := pause(ctx, 500*time.Millisecond); err != nil {
+			return nil, &StepError{Step: missing, Err: err, After: tell(seen, missing)}
+		}
+	}
+}
+
+// afterwards says what a failed step left behind: the outcome of a command is read, never guessed.
+func (f *Fleet) afterwards(ctx context.Context, step topology.Step) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recovery)
+	defer cancel()
+	seen, err := f.quietly(ctx, rabbitmq.Ask{})
+	if err != nil {
+		return err.Error()
+	}
+	return tell(seen, step)
+}
+
+// tell says in words how the two sides of a step look.
+func tell(seen topology.Snapshot, step topology.Step) string {
+	var parts []string
+	for _, node := range []string{step.Node, step.Via} {
+		if node == "" {
+			continue
+		}
+		v := seen[node]
+		switch v.State {
+		case topology.Unreachable, topology.Failed:
+			parts = append(parts, fmt.Sprintf("%s could not be read (%s)", node, v.Why))
+		case topology.Down:
+			parts = append(parts, node+" is down")
+		default:
+			parts = append(parts, fmt.Sprintf("%s is %s and lists %s as members, of which %s run", node, words[v.State], list(v.Members), strings.Join(v.Running, ", ")))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+var words = map[topology.State]string{
+	topology.Stopped: "up with its application stopped",
+	topology.Booting: "booting",
+	topology.Running: "running",
+}

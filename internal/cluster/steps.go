@@ -1,0 +1,174 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
+)
+
+// carryOut does one step. An error leaves open how much of it took effect.
+func (f *Fleet) carryOut(ctx context.Context, step topology.Step) error {
+	if step.Kind == topology.Leave || step.Kind == topology.Forget {
+		via, err := f.node(step.Via)
+		if err != nil {
+			return err
+		}
+		if step.Kind == topology.Forget {
+			return via.ForgetClusterNode(ctx, step.Node)
+		}
+		return f.leave(ctx, via, step)
+	}
+	node, err := f.node(step.Node)
+	if err != nil {
+		return err
+	}
+	switch step.Kind {
+	case topology.StartService:
+		return f.startService(ctx, node)
+	case topology.StartApp:
+		return node.StartApp(ctx)
+	case topology.Await:
+		return f.awaitBoot(ctx, node)
+	case topology.Reset:
+		return node.Reset(ctx)
+	case topology.SetName:
+		return node.SetClusterName(ctx, step.Name)
+	}
+	via, err := f.node(step.Via)
+	if err != nil {
+		return err
+	}
+	switch step.Kind {
+	case topology.Expel:
+		return f.stopped(ctx, node, func() error { return via.ForgetClusterNode(ctx, step.Node) })
+	case topology.Join:
+		return f.join(ctx, node, via, step)
+	case topology.SetType:
+		return f.stopped(ctx, node, func() error { return node.ChangeType(ctx, step.Type == topology.RAM) })
+	}
+	return fmt.Errorf("a step of an unknown kind: %s", step.Kind)
+}
+
+// startService starts the unit and waits for the end of the boot: a member waits there for its peers, on Mnesia for
+// five minutes, on Khepri until a majority is up.
+func (f *Fleet) startService(ctx context.Context, node *rabbitmq.Node) error {
+	if err := node.StartService(ctx); err != nil {
+		return err
+	}
+	return node.AwaitService(ctx)
+}
+
+// awaitBoot waits until a boot that somebody else began is over, either way.
+func (f *Fleet) awaitBoot(ctx context.Context, node *rabbitmq.Node) error {
+	for {
+		status, err := node.Status(ctx, rabbitmq.Ask{})
+		if err != nil || !status.Booting {
+			return err
+		}
+		if err := pause(ctx, 500*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// join makes node a member. The world was looked at just before; the seed is looked at once more after the joiner
+// stopped, because 4.3 wipes the joiner and then fails when the seed's application is not running (measured).
+func (f *Fleet) join(ctx context.Context, node, seed *rabbitmq.Node, step topology.Step) error {
+	return f.stopped(ctx, node, func() error {
+		status, err := seed.Status(ctx, rabbitmq.Ask{})
+		if err != nil {
+			return fmt.Errorf("looking at the seed right before the join: %w", err)
+		}
+		switch {
+		case !status.Running:
+			return fmt.Errorf("the seed %s stopped just now; the join was not tried", step.Via)
+		case !status.MetadataMajority():
+			return fmt.Errorf("the seed %s lost the majority just now; the join was not tried", step.Via)
+		case slices.Contains(status.Members(), step.Node):
+			return fmt.Errorf("the seed %s lists %s as a member just now; the join was not tried", step.Via, step.Node)
+		}
+		return node.JoinCluster(ctx, step.Via, step.Type == topology.RAM)
+	})
+}
+
+// stopped does something while a node's application is stopped, and starts it again whatever happened: after every
+// failed join RabbitMQ leaves it stopped (measured).
+func (f *Fleet) stopped(ctx context.Context, node *rabbitmq.Node, do func() error) error {
+	err := node.StopApp(ctx)
+	if err == nil {
+		err = do()
+	}
+	if err == nil {
+		return node.StartApp(ctx)
+	}
+	return f.startAgain(ctx, node, err)
+}
+
+// startAgain brings a node's application back after err, once nothing runs there any more, and returns err with
+// whatever went wrong on top.
+func (f *Fleet) startAgain(ctx context.Context, node *rabbitmq.Node, err error) error {
+	f.Report(ctx, fmt.Sprintf("starting the application of %s again after a failure", node.Name()))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recovery)
+	defer cancel()
+	if waiting := f.awaitQuiet(ctx, node); waiting != nil {
+		return errors.Join(err, fmt.Errorf("%s was not started again: %w", node.Name(), waiting))
+	}
+	if starting := node.StartApp(ctx); starting != nil {
+		return errors.Join(err, fmt.Errorf("and starting %s again failed: %w", node.Name(), starting))
+	}
+	return err
+}
+
+// leave takes a running member out through a peer, with rabbitmqctl -n, so that it works the same when the member's
+// own host cannot be reached. This order is safe on every version and store: stop, forget on the peer, reset (measured).
+func (f *Fleet) leave(ctx context.Context, peer *rabbitmq.Node, step topology.Step) error {
+	leaver := peer.Through(step.Node)
+	status, err := leaver.Status(ctx, rabbitmq.Ask{Peers: true})
+	if err != nil {
+		return err
+	}
+	if rabbitmq.CapabilitiesOf(status).ForgetLeavesReplicas {
+		if err := peer.ShrinkQueues(ctx, step.Node); err != nil {
+			return err
+		}
+	}
+	if err := leaver.StopApp(ctx); err != nil {
+		return err
+	}
+	if err := peer.ForgetClusterNode(ctx, step.Node); err != nil {
+		// Still a member, so it goes back to work.
+		return f.startAgain(ctx, leaver, err)
+	}
+	if err := leaver.Reset(ctx); err != nil {
+		return err
+	}
+	if step.StayStopped || slices.ContainsFunc(status.Peers, func(other string) bool { return other != step.Node }) {
+		f.Report(ctx, fmt.Sprintf("leaving %s blank and stopped: its own peer discovery names %s and would make it join again", step.Node, strings.Join(status.Peers, ", ")))
+		return nil
+	}
+	if err := leaver.StartApp(ctx); err != nil {
+		return err
+	}
+	after, err := leaver.Status(ctx, rabbitmq.Ask{})
+	if err != nil {
+		return err
+	}
+	if len(after.Members()) > 1 {
+		return fmt.Errorf("%s was taken out and reset, and is a member again of a cluster with %s: something on its host makes it join", step.Node, strings.Join(after.Members(), ", "))
+	}
+	return nil
+}
+
+func list(members map[string]topology.Type) string {
+	if members == nil {
+		return "nobody (it cannot tell while stopped)"
+	}
+	return strings.Join(slices.Sorted(maps.Keys(members)), ", ")
+}

@@ -1,0 +1,135 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
+)
+
+// view turns what a node said, or why it said nothing, into what topology decides on.
+func view(o rabbitmq.Observation, err error) topology.View {
+	if err != nil {
+		state := topology.Failed
+		if unreachable(err) {
+			state = topology.Unreachable
+		}
+		return topology.View{State: state, Why: err.Error()}
+	}
+	s := o.Status
+	v := topology.View{
+		State:      states[o.Condition],
+		Running:    s.RunningNodes,
+		Name:       s.ClusterName,
+		ID:         s.ClusterID,
+		Version:    s.Version,
+		CookieHash: s.CookieHash,
+		Khepri:     s.Store == rabbitmq.Khepri,
+		RAMAllowed: rabbitmq.CapabilitiesOf(s).RAMNodes,
+		NoMajority: !s.MetadataMajority(),
+		Holds:      holdings(s.Inventory),
+		Discovers:  s.Peers,
+	}
+	if v.State == topology.Down {
+		v.Why = "its service is " + o.Facts.Unit.String()
+	}
+	if members := s.Members(); len(members) > 0 {
+		v.Members = map[string]topology.Type{}
+		for _, node := range members {
+			v.Members[node] = topology.Disc
+		}
+		for _, node := range s.RAM {
+			v.Members[node] = topology.RAM
+		}
+	}
+	for _, p := range s.Partitions {
+		if p.Node == s.Node {
+			v.Partitioned = append(v.Partitioned, p.From...)
+		}
+	}
+	for _, r := range s.Resolves {
+		if len(r.Addresses) == 0 {
+			v.Unresolved = append(v.Unresolved, r.Host)
+		}
+	}
+	return v
+}
+
+var states = map[rabbitmq.Condition]topology.State{
+	rabbitmq.Down:    topology.Down,
+	rabbitmq.Stopped: topology.Stopped,
+	rabbitmq.Booting: topology.Booting,
+	rabbitmq.Running: topology.Running,
+}
+
+// unreachable tells whether err means that the host did not answer, as opposed to a host that answered with a failure.
+func unreachable(err error) bool {
+	var dial *ssh.DialError
+	var lost *ssh.ConnectionLostError
+	return errors.As(err, &dial) || errors.As(err, &lost) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// holdings puts an inventory into words, leaving out what every blank node has.
+func holdings(i *rabbitmq.Inventory) *topology.Holdings {
+	if i == nil {
+		return nil
+	}
+	h := &topology.Holdings{}
+	for _, vhost := range i.VHosts {
+		if vhost != i.DefaultVHost {
+			h.Objects = append(h.Objects, "vhost "+vhost)
+		}
+	}
+	for _, user := range i.Users {
+		if user != i.DefaultUser {
+			h.Objects = append(h.Objects, "user "+user)
+		}
+	}
+	for _, x := range i.Exchanges {
+		h.Objects = append(h.Objects, fmt.Sprintf("exchange %s in %s", x.Name, x.VHost))
+	}
+	h.Objects = shorten(h.Objects)
+	for _, c := range []struct {
+		n    int
+		what string
+	}{{i.Bindings, "bindings"}, {i.Policies, "policies"}, {i.Parameters, "parameters"}} {
+		if c.n > 0 {
+			h.Objects = append(h.Objects, fmt.Sprintf("%s: %d", c.what, c.n))
+		}
+	}
+	for _, q := range i.Queues {
+		group := topology.QueueGroup{
+			Type:      strings.TrimSuffix(strings.TrimPrefix(q.Type, "rabbit_"), "_queue"),
+			Copies:    q.Copies,
+			Exclusive: q.Exclusive,
+			Count:     q.Count,
+			Messages:  q.Messages,
+			Uncounted: q.Uncounted,
+		}
+		for _, one := range q.Largest {
+			messages := fmt.Sprint(one.Messages)
+			if one.Messages < 0 {
+				messages = "?"
+			}
+			group.Largest = append(group.Largest, fmt.Sprintf("%s in %s: %s", one.Name, one.VHost, messages))
+		}
+		h.Queues = append(h.Queues, group)
+	}
+	return h
+}
+
+// maxNamed is how many objects a refusal names before it only counts.
+const maxNamed = 12
+
+func shorten(objects []string) []string {
+	if len(objects) <= maxNamed {
+		return objects
+	}
+	more := len(objects) - maxNamed + 1
+	return append(slices.Clone(objects[:maxNamed-1]), fmt.Sprintf("%d more vhosts, users and exchanges", more))
+}

@@ -1,0 +1,134 @@
+package provider
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
+)
+
+// clusterModel is rabbitmq_cluster in configuration, plan and state.
+type clusterModel struct {
+	ID            types.String   `tfsdk:"id"`
+	Name          types.String   `tfsdk:"name"`
+	Members       types.Map      `tfsdk:"members"`
+	AllowDataLoss types.Bool     `tfsdk:"allow_data_loss"`
+	OnDestroy     types.String   `tfsdk:"on_destroy"`
+	Timeouts      timeouts.Value `tfsdk:"timeouts"`
+}
+
+// memberModel is one entry of members.
+type memberModel struct {
+	Host        types.String `tfsdk:"host"`
+	SSH         types.Object `tfsdk:"ssh"`
+	Type        types.String `tfsdk:"type"`
+	Rabbitmqctl types.List   `tfsdk:"rabbitmqctl"`
+	Service     types.String `tfsdk:"service"`
+	Running     types.Bool   `tfsdk:"running"`
+}
+
+var memberType = types.ObjectType{AttrTypes: map[string]attr.Type{
+	"host":        types.StringType,
+	"ssh":         hostSSHType,
+	"type":        types.StringType,
+	"rabbitmqctl": types.ListType{ElemType: types.StringType},
+	"service":     types.StringType,
+	"running":     types.BoolType,
+}}
+
+// members decodes the members, which must be known as a map; their attributes may be unknown.
+func (m clusterModel) members(ctx context.Context) (map[string]memberModel, diag.Diagnostics) {
+	members := map[string]memberModel{}
+	if m.Members.IsNull() || m.Members.IsUnknown() {
+		return members, nil
+	}
+	diags := m.Members.ElementsAs(ctx, &members, false)
+	return members, diags
+}
+
+// known tells whether nothing in the members is unknown, so that hosts can be reached.
+func known(members map[string]memberModel) bool {
+	for _, m := range members {
+		if m.Host.IsUnknown() || m.SSH.IsUnknown() || m.Rabbitmqctl.IsUnknown() || m.Service.IsUnknown() || m.Type.IsUnknown() {
+			return false
+		}
+		for _, value := range m.SSH.Attributes() {
+			if value.IsUnknown() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// host gives the host of a member.
+func (m memberModel) host(node string) host {
+	h := host{Address: rabbitmq.HostPart(node), SSH: m.SSH, Service: m.Service.ValueString()}
+	if m.Host.ValueString() != "" {
+		h.Address = m.Host.ValueString()
+	}
+	for _, arg := range m.Rabbitmqctl.Elements() {
+		text, _ := plain(arg)
+		h.Rabbitmqctl = append(h.Rabbitmqctl, text)
+	}
+	return h
+}
+
+// types gives the wished type of each member.
+func memberTypes(members map[string]memberModel) map[string]topology.Type {
+	kinds := map[string]topology.Type{}
+	for node, m := range members {
+		kinds[node] = topology.Disc
+		if kind := m.Type.ValueString(); kind != "" {
+			kinds[node] = topology.Type(kind)
+		}
+	}
+	return kinds
+}
+
+// wish is what the model asks for.
+func (m clusterModel) wish(members map[string]memberModel) topology.Wish {
+	return topology.Wish{
+		Name:          m.Name.ValueString(),
+		Members:       memberTypes(members),
+		Only:          true,
+		AllowDataLoss: m.AllowDataLoss.ValueBool(),
+	}
+}
+
+// take puts what was read into the model. How a member is reached stays as it was; one that the model does not know is
+// reached under the host part of its name.
+func (m *clusterModel) take(ctx context.Context, r topology.Reading, before map[string]memberModel) diag.Diagnostics {
+	members := map[string]memberModel{}
+	for node, member := range r.Members {
+		one, ours := before[node]
+		if !ours {
+			one = memberModel{SSH: types.ObjectNull(hostSSHType.AttrTypes), Rabbitmqctl: types.ListNull(types.StringType)}
+		}
+		if one.Host.ValueString() == "" {
+			one.Host = types.StringValue(rabbitmq.HostPart(node))
+		}
+		one.Type = types.StringValue(string(member.Type))
+		one.Running = types.BoolValue(member.Running)
+		members[node] = one
+	}
+	value, diags := types.MapValueFrom(ctx, memberType, members)
+	m.Members = value
+	if r.ID != "" {
+		m.ID = types.StringValue(r.ID)
+	}
+	if !m.Name.IsNull() && r.Name != "" {
+		m.Name = types.StringValue(r.Name)
+	}
+	if m.ID.ValueString() == "" { // no version since 3.8 lacks one; a name stands in
+		m.ID = types.StringValue(slices.Sorted(maps.Keys(members))[0])
+	}
+	return diags
+}

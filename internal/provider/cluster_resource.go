@@ -1,0 +1,455 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/cluster"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
+)
+
+var (
+	_ resource.Resource                     = (*clusterResource)(nil)
+	_ resource.ResourceWithConfigure        = (*clusterResource)(nil)
+	_ resource.ResourceWithModifyPlan       = (*clusterResource)(nil)
+	_ resource.ResourceWithConfigValidators = (*clusterResource)(nil)
+)
+
+func newClusterResource() resource.Resource { return &clusterResource{} }
+
+// clusterResource is rabbitmq_cluster: the whole membership of one cluster.
+type clusterResource struct{ session *session }
+
+// What on_destroy can be.
+const (
+	dissolve = "dissolve"
+	keep     = "keep"
+)
+
+// Defaults of timeouts.
+const (
+	changeTimeout = 20 * time.Minute
+	readTimeout   = 2 * time.Minute
+)
+
+func (r *clusterResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_cluster"
+}
+
+func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "The whole membership of one RabbitMQ cluster. It is authoritative: a node that is in the cluster and not in `members` is drift, and the next apply takes it out.",
+		Attributes: map[string]schema.Attribute{
+			// Required attributes
+			"members": schema.MapNestedAttribute{
+				Required:            true,
+				MarkdownDescription: "The members, by Erlang node name (`rabbit@rmq1`). Joins go one at a time; a node that is a member already is adopted as it is.",
+				Validators:          []validator.Map{mapvalidator.SizeAtLeast(1)},
+				NestedObject: schema.NestedAttributeObject{
+					Attributes: map[string]schema.Attribute{
+						"host": schema.StringAttribute{
+							Optional:            true,
+							Computed:            true,
+							MarkdownDescription: "Name or address by which the host is reached with SSH. Default: what stands after the `@` of the node name. A change is made in place and touches no broker.",
+							Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+						},
+						"ssh": hostSSHAttribute(),
+						"type": schema.StringAttribute{
+							Optional:            true,
+							Computed:            true,
+							MarkdownDescription: "`disc` (default) or `ram`. RAM nodes exist before RabbitMQ 4.3 and on Mnesia only. A change is made in place: the node stops, joins anew and starts.",
+							Validators:          []validator.String{stringvalidator.OneOf(string(topology.Disc), string(topology.RAM))},
+						},
+						"rabbitmqctl": schema.ListAttribute{
+							Optional:            true,
+							ElementType:         types.StringType,
+							MarkdownDescription: "Program and leading arguments that stand for `rabbitmqctl` on this host. Default: the provider's.",
+							Validators:          []validator.List{listvalidator.SizeAtLeast(1)},
+						},
+						"service": schema.StringAttribute{
+							Optional:            true,
+							MarkdownDescription: "The systemd unit that runs the broker. Default: `rabbitmq-server`.",
+							Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+						},
+						"running": schema.BoolAttribute{
+							Computed:            true,
+							MarkdownDescription: "Whether the node runs as a member. `false` is drift, and the next apply starts it.",
+						},
+					},
+				},
+			},
+			// Optional attributes
+			"name": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "The cluster's name, as `rabbitmqctl set_cluster_name` sets it. Unset: not managed.",
+				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+			},
+			"allow_data_loss": schema.BoolAttribute{
+				Optional:            true,
+				Computed:            true,
+				Default:             booldefault.StaticBool(false),
+				MarkdownDescription: "Whether steps that destroy data may be taken: joining a node that holds data or is in another cluster, removing the only copy of a queue. Default: false, which refuses them with a list of what would go. It never lets a change take the majority of the metadata store away.",
+			},
+			"on_destroy": schema.StringAttribute{
+				Optional:            true,
+				Computed:            true,
+				Default:             stringdefault.StaticString(dissolve),
+				MarkdownDescription: "`dissolve` (default): every member but one leaves and is reset; the last keeps its data. `keep`: the cluster stays as it is and is only forgotten by Terraform.",
+				Validators:          []validator.String{stringvalidator.OneOf(dissolve, keep)},
+			},
+			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
+				Create: true, Update: true, Delete: true,
+				CreateDescription: "Bound of a create, as a duration. Default: `20m`.",
+				UpdateDescription: "Bound of an update, as a duration. Default: `20m`.",
+				DeleteDescription: "Bound of a destroy, as a duration. Default: `20m`.",
+			}),
+			// Computed attributes
+			"id": schema.StringAttribute{
+				Computed:            true,
+				MarkdownDescription: "RabbitMQ's persistent internal cluster id.",
+			},
+		},
+	}
+}
+
+func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	if req.ProviderData == nil {
+		return
+	}
+	s, ok := req.ProviderData.(*session)
+	if !ok {
+		resp.Diagnostics.AddError("Unexpected provider data", fmt.Sprintf("Expected *session, got %T. Please report this to the provider's developers.", req.ProviderData))
+		return
+	}
+	r.session = s
+}
+
+func (r *clusterResource) ConfigValidators(context.Context) []resource.ConfigValidator {
+	return []resource.ConfigValidator{memberNames{}}
+}
+
+// memberNames checks the node names of members.
+type memberNames struct{}
+
+func (memberNames) Description(context.Context) string {
+	return "members are Erlang node names that can be told apart"
+}
+
+func (v memberNames) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (memberNames) ValidateResource(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config clusterModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	members, diags := config.members(ctx)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	byCase, byPlace := map[string]string{}, map[string]string{}
+	for _, node := range slices.Sorted(maps.Keys(members)) {
+		at := path.Root("members").AtMapKey(node)
+		if err := rabbitmq.CheckNodeName(node); err != nil {
+			resp.Diagnostics.AddAttributeError(at, "Invalid node name", err.Error()+".")
+			continue
+		}
+		folded := strings.ToLower(node)
+		if other, twice := byCase[folded]; twice {
+			resp.Diagnostics.AddAttributeError(at, "Node named twice", fmt.Sprintf("%s and %s differ in upper and lower case only. RabbitMQ takes them for two nodes, and their hosts for one: keep the one that `rabbitmqctl eval 'node().'` prints.", other, node))
+		}
+		byCase[folded] = node
+		if members[node].Host.IsUnknown() {
+			continue
+		}
+		name, _, _ := strings.Cut(folded, "@")
+		place := name + " on " + strings.ToLower(members[node].host(node).Address) + portOf(members[node])
+		if other, twice := byPlace[place]; twice {
+			resp.Diagnostics.AddAttributeError(at, "Two members on one host", fmt.Sprintf("%s and %s are both %s. A host runs one node of a name: correct `host`, or give them different names before the @.", other, node, place))
+		}
+		byPlace[place] = node
+	}
+}
+
+// portOf tells hosts apart that share an address, for example behind a forwarded port.
+func portOf(m memberModel) string {
+	if port, set := plain(m.SSH.Attributes()["port"]); set {
+		return " port " + port
+	}
+	return ""
+}
+
+// ModifyPlan fills in what follows from the configuration and, when membership would change, says what would happen to
+// the cluster and to its data. It reaches no host while anything about them is unknown.
+func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.session == nil {
+		return
+	}
+	if req.Plan.Raw.IsNull() {
+		r.foreseeDestroy(ctx, req, resp)
+		return
+	}
+	var config, plan clusterModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if resp.Diagnostics.HasError() || config.Members.IsUnknown() {
+		return
+	}
+	members, diags := config.members(ctx)
+	resp.Diagnostics.Append(diags...)
+	for node, m := range members {
+		if m.Host.IsNull() {
+			m.Host = types.StringValue(rabbitmq.HostPart(node))
+		}
+		if m.Type.IsNull() {
+			m.Type = types.StringValue(string(topology.Disc))
+		}
+		m.Running = types.BoolValue(true)
+		members[node] = m
+	}
+	plan.Members, diags = types.MapValueFrom(ctx, memberType, members)
+	resp.Diagnostics.Append(diags...)
+
+	var state clusterModel
+	before := map[string]memberModel{}
+	if !req.State.Raw.IsNull() {
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+		before, diags = state.members(ctx)
+		resp.Diagnostics.Append(diags...)
+		plan.ID = state.ID
+	}
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+	if resp.Diagnostics.HasError() || r.session.unknown || !known(members) || plan.Name.IsUnknown() || plan.AllowDataLoss.IsUnknown() {
+		return
+	}
+	r.checkSettings(members, resp)
+	if resp.Diagnostics.HasError() || !changes(plan, state, members, before) {
+		return
+	}
+	fleet, err := r.fleet(members, before, false)
+	if err != nil {
+		fail(&resp.Diagnostics, "plan the cluster", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	steps, err := fleet.Preview(ctx, plan.wish(members))
+	foresee(&resp.Diagnostics, "change the cluster", steps, err)
+}
+
+// changes tells whether an apply would do anything to the cluster, and not just to how it is reached.
+func changes(plan, state clusterModel, members, before map[string]memberModel) bool {
+	if !plan.Name.Equal(state.Name) && !plan.Name.IsNull() || len(members) != len(before) {
+		return true
+	}
+	for node, m := range members {
+		b, there := before[node]
+		if !there || !m.Type.Equal(b.Type) || !m.Running.Equal(b.Running) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkSettings finds settings that no connection can be made with, before any is tried.
+func (r *clusterResource) checkSettings(members map[string]memberModel, resp *resource.ModifyPlanResponse) {
+	for _, node := range slices.Sorted(maps.Keys(members)) {
+		if _, err := r.session.settings(members[node].host(node)); err != nil {
+			resp.Diagnostics.AddAttributeError(path.Root("members").AtMapKey(node), "Invalid connection settings", err.Error())
+		}
+	}
+}
+
+func (r *clusterResource) foreseeDestroy(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	var state clusterModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	members, diags := state.members(ctx)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() || r.session.unknown || state.OnDestroy.ValueString() == keep {
+		return
+	}
+	fleet, err := r.fleet(members, nil, false)
+	if err != nil {
+		fail(&resp.Diagnostics, "plan the end of the cluster", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	steps, err := fleet.PreviewDissolve(ctx, state.wish(members))
+	foresee(&resp.Diagnostics, "dissolve the cluster", steps, err)
+}
+
+// fleet gives the nodes of members. Nodes in before are still reached as they were; any other member that turns up is
+// reached under the host part of its name.
+func (r *clusterResource) fleet(members, before map[string]memberModel, wait bool) (*cluster.Fleet, error) {
+	f := &cluster.Fleet{
+		Nodes:  map[string]*rabbitmq.Node{},
+		Report: func(ctx context.Context, message string) { tflog.Info(ctx, message) },
+	}
+	for node, m := range members {
+		h := m.host(node)
+		h.Wait = wait
+		built, err := r.session.node(node, h)
+		if err != nil {
+			return nil, err
+		}
+		f.Nodes[node] = built
+	}
+	f.Stranger = func(node string) (*rabbitmq.Node, error) { return r.session.node(node, before[node].host(node)) }
+	return f, nil
+}
+
+func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var plan clusterModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	timeout, diags := plan.Timeouts.Create(ctx, changeTimeout)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	// A failed create stores nothing: a tainted cluster would be destroyed by the next apply, and that one can go on
+	// from whatever it finds just as well.
+	members, reading, ok := r.converge(ctx, "create the cluster", plan, nil, true, &resp.Diagnostics)
+	if !ok {
+		return
+	}
+	resp.Diagnostics.Append(plan.take(ctx, reading, members)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state clusterModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if r.session.unknown {
+		resp.Diagnostics.AddWarning("The cluster was not read", "The provider's configuration is not known yet, so that no host can be reached. The state is kept as it was.")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	r.refresh(ctx, &state, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// refresh reads the cluster of a state into it. On an error the state is untouched.
+func (r *clusterResource) refresh(ctx context.Context, state *clusterModel, diags *diagnostics) {
+	members, d := state.members(ctx)
+	diags.Append(d...)
+	fleet, err := r.fleet(members, nil, false)
+	if err != nil {
+		fail(diags, "read the cluster", err)
+		return
+	}
+	reading, err := fleet.Read(ctx, memberTypes(members))
+	if err != nil {
+		fail(diags, "read the cluster", err)
+		return
+	}
+	diags.Append(state.take(ctx, reading, members)...)
+}
+
+func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var plan, state clusterModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	timeout, diags := plan.Timeouts.Update(ctx, changeTimeout)
+	resp.Diagnostics.Append(diags...)
+	before, diags := state.members(ctx)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	members, reading, ok := r.converge(bounded, "change the cluster", plan, before, false, &resp.Diagnostics)
+	if ok {
+		resp.Diagnostics.Append(plan.take(ctx, reading, members)...)
+		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+		return
+	}
+	// Part of the change may be done: the state tells what is, so that the next plan shows what is left. Members that
+	// cannot be read stay.
+	var unread diagnostics
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	defer cancel()
+	if r.refresh(ctx, &state, &unread); !unread.HasError() {
+		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+	}
+}
+
+// converge makes the cluster what plan says, alone among the resources of this run that share one of its nodes.
+func (r *clusterResource) converge(ctx context.Context, doing string, plan clusterModel, before map[string]memberModel, wait bool, diags *diagnostics) (map[string]memberModel, topology.Reading, bool) {
+	members, d := plan.members(ctx)
+	diags.Append(d...)
+	fleet, err := r.fleet(members, before, wait)
+	if err != nil {
+		fail(diags, doing, err)
+		return nil, topology.Reading{}, false
+	}
+	release, err := r.session.locks.take(ctx, slices.Concat(slices.Collect(maps.Keys(members)), slices.Collect(maps.Keys(before))))
+	if err != nil {
+		fail(diags, doing, err)
+		return nil, topology.Reading{}, false
+	}
+	defer release()
+	reading, err := fleet.Converge(ctx, plan.wish(members))
+	if err != nil {
+		fail(diags, doing, err)
+		return nil, topology.Reading{}, false
+	}
+	return members, reading, !diags.HasError()
+}
+
+func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state clusterModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	timeout, diags := state.Timeouts.Delete(ctx, changeTimeout)
+	resp.Diagnostics.Append(diags...)
+	members, diags := state.members(ctx)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() || state.OnDestroy.ValueString() == keep {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	fleet, err := r.fleet(members, nil, false)
+	if err != nil {
+		fail(&resp.Diagnostics, "dissolve the cluster", err)
+		return
+	}
+	release, err := r.session.locks.take(ctx, slices.Collect(maps.Keys(members)))
+	if err != nil {
+		fail(&resp.Diagnostics, "dissolve the cluster", err)
+		return
+	}
+	defer release()
+	if err := fleet.Dissolve(ctx, state.wish(members)); err != nil {
+		fail(&resp.Diagnostics, "dissolve the cluster", err)
+	}
+}

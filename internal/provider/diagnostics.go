@@ -1,0 +1,64 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
+)
+
+// diagnostics is the framework's, under a name of its own.
+type diagnostics = diag.Diagnostics
+
+// fail turns an error of the lower rooms into diagnostics: one for each reason of a refusal, one for anything else.
+func fail(diags *diag.Diagnostics, doing string, err error) {
+	var refusal *topology.Refusal
+	if !errors.As(err, &refusal) {
+		diags.AddError("Unable to "+doing, err.Error())
+		return
+	}
+	for _, reason := range refusal.Reasons {
+		diags.AddError(fmt.Sprintf("Refused to %s: %s", doing, reason.Rule), reasonText(reason)+"\n\nNothing was changed by this.")
+	}
+}
+
+func reasonText(r topology.Reason) string {
+	return fmt.Sprintf("%s: %s.\n\n%s", r.Node, r.Text, r.Next)
+}
+
+// passing are the rules whose cause the same apply may mend before it comes to the cluster: a host that is still being
+// made, a cookie or a hosts file that another resource writes.
+var passing = map[topology.Rule]bool{
+	topology.RuleUnreachable: true,
+	topology.RuleUninspected: true,
+	topology.RuleCookie:      true,
+	topology.RuleResolve:     true,
+}
+
+// foresee turns the outcome of a preview into the plan's warnings and errors.
+func foresee(diags *diag.Diagnostics, doing string, steps []topology.Step, err error) {
+	var refusal *topology.Refusal
+	if err != nil && !errors.As(err, &refusal) {
+		diags.AddWarning("Unable to look ahead", err.Error())
+		return
+	}
+	if refusal != nil {
+		for _, reason := range refusal.Reasons {
+			if passing[reason.Rule] {
+				diags.AddWarning(fmt.Sprintf("Not ready yet to %s: %s", doing, reason.Rule), reasonText(reason)+"\n\nThe apply checks it again and stops before anything is changed if it still holds.")
+			} else {
+				diags.AddError(fmt.Sprintf("Refused to %s: %s", doing, reason.Rule), reasonText(reason))
+			}
+		}
+		return
+	}
+	for _, step := range steps {
+		text := "The apply will " + step.String() + "."
+		if step.Loses != "" {
+			text += "\n\nThis destroys for good: " + step.Loses + "."
+		}
+		diags.AddWarning(step.String(), text)
+	}
+}

@@ -1,0 +1,110 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/remote"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh"
+)
+
+// session is what all resources of one run share: the connections, the defaults, and who may change what now.
+type session struct {
+	unknown     bool // the provider's configuration is not known yet: no host can be reached
+	defaults    sshSettings
+	rabbitmqctl []string
+	pool        *ssh.Pool
+	locks       nodeLocks
+}
+
+func newSession() *session {
+	return &session{
+		pool:  ssh.NewPool(ssh.Options{Logger: logger()}),
+		locks: nodeLocks{held: map[string]bool{}, changed: make(chan struct{})},
+	}
+}
+
+// patience is how long a host that does not accept connections is waited for when it need not be there.
+const patience = 15 * time.Second
+
+// host is one host as a resource describes it.
+type host struct {
+	Address     string
+	SSH         types.Object
+	Rabbitmqctl []string
+	Service     string
+	// Wait says to wait for the host as long as its settings say, because it may still be booting.
+	Wait bool
+}
+
+// settings resolves a host's SSH settings and checks them without touching the network.
+func (s *session) settings(h host) (sshSettings, error) {
+	settings, err := s.defaults.over(h.SSH)
+	if err != nil {
+		return settings, err
+	}
+	settings.Host = h.Address
+	if !h.Wait && (settings.Timeout == 0 || settings.Timeout > patience) {
+		settings.Timeout = patience
+	}
+	return settings, settings.Validate()
+}
+
+// node gives the node of a host, undialled.
+func (s *session) node(name string, h host) (*rabbitmq.Node, error) {
+	settings, err := s.settings(h)
+	if err != nil {
+		return nil, fmt.Errorf("the host of %s: %w", name, err)
+	}
+	cli := h.Rabbitmqctl
+	if len(cli) == 0 {
+		cli = s.rabbitmqctl
+	}
+	machine := remote.New(s.pool.Host(settings.Config), h.Address, remote.Options{Become: settings.Become, Logger: logger()})
+	return rabbitmq.New(machine, rabbitmq.Config{Name: name, CLI: cli, Service: h.Service}), nil
+}
+
+// nodeLocks lets one resource at a time change the cluster of some nodes. Two resources that share a node exclude each
+// other, whatever else they name.
+type nodeLocks struct {
+	mu      sync.Mutex
+	held    map[string]bool
+	changed chan struct{} // closed and replaced at every release
+}
+
+// take waits until none of the nodes is taken, takes them all and returns what gives them back.
+func (l *nodeLocks) take(ctx context.Context, nodes []string) (release func(), err error) {
+	for {
+		l.mu.Lock()
+		if !slices.ContainsFunc(nodes, func(node string) bool { return l.held[node] }) {
+			for _, node := range nodes {
+				l.held[node] = true
+			}
+			l.mu.Unlock()
+			return func() { l.release(nodes) }, nil
+		}
+		changed := l.changed
+		l.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for another resource of this run that changes the same cluster: %w", ctx.Err())
+		}
+	}
+}
+
+func (l *nodeLocks) release(nodes []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, node := range nodes {
+		delete(l.held, node)
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+}

@@ -1,0 +1,263 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int32validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	rschema "github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh"
+)
+
+// sshSettings are the settings of a connection: the provider's, or a host's own where it has some.
+type sshSettings struct {
+	ssh.Config
+	Become bool
+}
+
+// sshField is one attribute of an ssh object. The list below is all there is: schemas, environment and merging are
+// made from it, so that they cannot drift apart.
+type sshField struct {
+	name      string
+	kind      attr.Type
+	secret    bool
+	provider  bool // in the provider's ssh object, with an environment variable RABBITMQ_SSH_<NAME>
+	host      bool // in a host's ssh object, which is kept in state and so holds no secret
+	text      string
+	validator []validator.String
+	set       func(s *sshSettings, value string) error
+}
+
+// lists are joined by newline and host keys are lines, so that every value can also come from the environment.
+var sshFields = []sshField{
+	{
+		name: "user", kind: types.StringType, provider: true, host: true,
+		text: "Login name. Required, here or on the host: there is no default, so that nobody logs in as root by accident.",
+		set:  func(s *sshSettings, v string) error { s.User = v; return nil },
+	},
+	{
+		name: "port", kind: types.Int32Type, provider: true, host: true,
+		text: "TCP port of sshd. Default: 22.",
+		set:  func(s *sshSettings, v string) (err error) { s.Port, err = strconv.Atoi(v); return err },
+	},
+	{
+		name: "private_key", kind: types.StringType, secret: true, provider: true,
+		text: "Private key in PEM or OpenSSH format. Conflicts with `private_key_file`.",
+		set:  func(s *sshSettings, v string) error { s.PrivateKey = ssh.Secret(v); return nil },
+	},
+	{
+		name: "private_key_file", kind: types.StringType, provider: true, host: true,
+		text: "Path of a private key on the machine that runs Terraform; `~` is expanded.",
+		set:  func(s *sshSettings, v string) error { s.PrivateKeyFile = v; return nil },
+	},
+	{
+		name: "password", kind: types.StringType, secret: true, provider: true,
+		text: "Password for the methods password and keyboard-interactive. Offered after keys.",
+		set:  func(s *sshSettings, v string) error { s.Password = ssh.Secret(v); return nil },
+	},
+	{
+		name: "agent", kind: types.BoolType, provider: true, host: true,
+		text: "Whether the keys of the agent at `SSH_AUTH_SOCK` are offered. Default: true when that variable is set.",
+		set: func(s *sshSettings, v string) error {
+			b, err := strconv.ParseBool(v)
+			s.Agent = &b
+			return err
+		},
+	},
+	{
+		name: "host_key", kind: types.StringType, host: true,
+		text: "The host's public key or keys, one line each as in `/etc/ssh/ssh_host_ed25519_key.pub`. Where it is set, known_hosts is not asked.",
+		set:  func(s *sshSettings, v string) error { s.HostKey = lines(v); return nil },
+	},
+	{
+		name: "known_hosts_files", kind: types.ListType{ElemType: types.StringType}, provider: true,
+		text: "Files of known host keys. Default: `~/.ssh/known_hosts`, `~/.ssh/known_hosts2` and `/etc/ssh/ssh_known_hosts`; missing ones are skipped. In the environment: separated by newlines.",
+		set:  func(s *sshSettings, v string) error { s.KnownHostsFiles = lines(v); return nil },
+	},
+	{
+		name: "strict_host_key_checking", kind: types.StringType, provider: true, host: true,
+		text:      "`yes` (default) refuses hosts whose key is not known; `accept-new` records the key of a new host and refuses a changed one; `no` checks nothing and is for throw-away hosts only.",
+		validator: []validator.String{stringvalidator.OneOf(ssh.StrictYes, ssh.StrictAcceptNew, ssh.StrictNo)},
+		set:       func(s *sshSettings, v string) error { s.StrictHostKeyChecking = v; return nil },
+	},
+	{
+		name: "timeout", kind: types.StringType, provider: true, host: true,
+		text: "How long to wait in all for a host that does not accept connections yet, for example while it boots, as a duration such as `5m` (default). Reading and planning wait 15 seconds at the most.",
+		set:  func(s *sshSettings, v string) (err error) { s.Timeout, err = time.ParseDuration(v); return err },
+	},
+	{
+		name: "connect_timeout", kind: types.StringType, provider: true, host: true,
+		text: "How long one attempt may take, from TCP to the end of authentication, as a duration. Default: `15s`.",
+		set:  func(s *sshSettings, v string) (err error) { s.ConnectTimeout, err = time.ParseDuration(v); return err },
+	},
+	{
+		name: "keepalive_interval", kind: types.StringType, provider: true, host: true,
+		text: "Pause between two probes of an idle connection, as a duration; three without an answer end it. Default: `15s`.",
+		set: func(s *sshSettings, v string) (err error) {
+			s.KeepaliveInterval, err = time.ParseDuration(v)
+			return err
+		},
+	},
+	{
+		name: "become", kind: types.BoolType, provider: true, host: true,
+		text: "Whether other accounts are reached with `sudo -n`: the broker's for rabbitmqctl, root for systemctl. Default: true.",
+		set:  func(s *sshSettings, v string) (err error) { s.Become, err = strconv.ParseBool(v); return err },
+	},
+}
+
+func lines(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+}
+
+func providerSSHAttribute() schema.SingleNestedAttribute {
+	attributes := map[string]schema.Attribute{}
+	for _, f := range sshFields {
+		if !f.provider {
+			continue
+		}
+		text := f.text + " Environment: `" + f.env() + "`."
+		switch f.kind {
+		case types.Int32Type:
+			attributes[f.name] = schema.Int32Attribute{Optional: true, MarkdownDescription: text, Validators: portRange}
+		case types.BoolType:
+			attributes[f.name] = schema.BoolAttribute{Optional: true, MarkdownDescription: text}
+		case types.StringType:
+			attributes[f.name] = schema.StringAttribute{Optional: true, Sensitive: f.secret, MarkdownDescription: text, Validators: f.validator}
+		default:
+			attributes[f.name] = schema.ListAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: text}
+		}
+	}
+	return schema.SingleNestedAttribute{
+		Optional:            true,
+		Attributes:          attributes,
+		MarkdownDescription: "How hosts are reached. Every attribute can also come from the environment; what stands here wins over it. Values may be ephemeral, and none of them is stored.",
+	}
+}
+
+// hostSSHAttribute is the ssh object of one host in a resource.
+func hostSSHAttribute() rschema.SingleNestedAttribute {
+	attributes := map[string]rschema.Attribute{}
+	for _, f := range sshFields {
+		if !f.host {
+			continue
+		}
+		switch f.kind {
+		case types.Int32Type:
+			attributes[f.name] = rschema.Int32Attribute{Optional: true, MarkdownDescription: f.text, Validators: portRange}
+		case types.BoolType:
+			attributes[f.name] = rschema.BoolAttribute{Optional: true, MarkdownDescription: f.text}
+		default:
+			attributes[f.name] = rschema.StringAttribute{Optional: true, MarkdownDescription: f.text, Validators: f.validator}
+		}
+	}
+	return rschema.SingleNestedAttribute{
+		Optional:            true,
+		Attributes:          attributes,
+		MarkdownDescription: "What is different for this host; the provider's `ssh` holds for the rest. It is kept in state and holds no secret.",
+	}
+}
+
+var portRange = []validator.Int32{int32validator.Between(1, 65535)}
+
+// hostSSHType is the type of a host's ssh object.
+var hostSSHType = func() types.ObjectType {
+	kinds := map[string]attr.Type{}
+	for _, f := range sshFields {
+		if f.host {
+			kinds[f.name] = f.kind
+		}
+	}
+	return types.ObjectType{AttrTypes: kinds}
+}()
+
+func (f sshField) env() string { return "RABBITMQ_SSH_" + strings.ToUpper(f.name) }
+
+// providerSSH gives the defaults of all hosts: the provider's ssh object over the environment.
+func providerSSH(_ context.Context, object types.Object) (sshSettings, diag.Diagnostics) {
+	s := sshSettings{Become: true}
+	var diags diag.Diagnostics
+	for _, f := range sshFields {
+		if !f.provider {
+			continue
+		}
+		value, from, ok := os.Getenv(f.env()), "the environment variable "+f.env(), os.Getenv(f.env()) != ""
+		if text, set := plain(object.Attributes()[f.name]); set {
+			value, from, ok = text, "ssh."+f.name, true
+		}
+		if !ok {
+			continue
+		}
+		if err := f.set(&s, value); err != nil {
+			diags.AddAttributeError(path.Root("ssh").AtName(f.name), "Invalid SSH setting", badSetting(f, from, value))
+		}
+	}
+	return s, diags
+}
+
+// over gives the settings of one host: its own ssh object over the defaults.
+func (s sshSettings) over(object types.Object) (sshSettings, error) {
+	for _, f := range sshFields {
+		if !f.host {
+			continue
+		}
+		value, set := plain(object.Attributes()[f.name])
+		if !set {
+			continue
+		}
+		if f.name == "private_key_file" {
+			s.PrivateKey = "" // a host's own key takes the place of the provider's, in whatever form that came
+		}
+		if err := f.set(&s, value); err != nil {
+			return s, fmt.Errorf("%s", badSetting(f, "ssh."+f.name, value))
+		}
+	}
+	return s, nil
+}
+
+func badSetting(f sshField, from, value string) string {
+	if f.secret {
+		value = "(hidden)"
+	}
+	what := map[attr.Type]string{types.Int32Type: "a number", types.BoolType: "true or false"}[f.kind]
+	if what == "" {
+		what = `a duration such as "15s"`
+	}
+	return fmt.Sprintf("%s is %q; %s is expected.", from, value, what)
+}
+
+// plain gives a known value as text, lists joined by newlines.
+func plain(value attr.Value) (string, bool) {
+	if value == nil || value.IsNull() || value.IsUnknown() {
+		return "", false
+	}
+	switch v := value.(type) {
+	case basetypes.StringValue:
+		return v.ValueString(), true
+	case basetypes.BoolValue:
+		return strconv.FormatBool(v.ValueBool()), true
+	case basetypes.Int32Value:
+		return strconv.Itoa(int(v.ValueInt32())), true
+	case basetypes.ListValue:
+		var all []string
+		for _, element := range v.Elements() {
+			if text, set := plain(element); set {
+				all = append(all, text)
+			}
+		}
+		return strings.Join(all, "\n"), true
+	}
+	return "", false
+}

@@ -1,0 +1,12 @@
+# What a host says about its broker before any rabbitmqctl runs: one exec, no privileges, a few milliseconds.
+# $1 is the program that stands for rabbitmqctl, $2 the systemd unit.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin"
+echo "facts:cli=$(command -v "$1")"
+echo "facts:home=$(getent passwd rabbitmq 2>/dev/null | cut -d: -f6)"
+echo "facts:boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
+if command -v systemctl >/dev/null 2>&1; then
+  systemctl show "$2" -p LoadState -p ActiveState -p SubState -p Result 2>/dev/null | sed 's/^/facts:unit./'
+fi
+# A rabbitmqctl that somebody's connection lost goes on (measured): its name stands at the end of the VM's arguments.
+ps -eo args= 2>/dev/null | sed -n 's/^.*beam.* -extra [^ ]*\/\(rabbitmq[a-z]* .*\)$/facts:cli_running=\1/p'
+echo "facts:end=1"

@@ -1,0 +1,65 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// Condition is what a host that answered says about its broker.
+type Condition int
+
+// The conditions. A host that did not answer, and a command that failed, are errors instead.
+const (
+	Down    Condition = iota // no Erlang node of that name runs
+	Stopped                  // the Erlang node runs, the rabbit application does not
+	Booting                  // the application starts, or waits for its peers
+	Running                  // the application runs
+)
+
+// Observation is one node as seen from its own host.
+type Observation struct {
+	Condition Condition
+	Facts     Facts
+	Status    Status // zero when Down
+}
+
+// Observe reads everything about a node: the host's facts first, then the node's own word in one start of the CLI.
+// Its error means that nothing is known: never that the node is gone.
+func (n *Node) Observe(ctx context.Context, ask Ask) (Observation, error) {
+	facts, err := n.Facts(ctx)
+	if err != nil {
+		return Observation{}, err
+	}
+	o := Observation{Facts: facts}
+	if facts.CLI == "" {
+		return o, &NotInstalledError{Host: n.host.Address(), CLI: n.config.CLI[0]}
+	}
+	if err := n.checkCookie(ctx, facts.Home); err != nil {
+		var missing *CookieMissingError
+		if errors.As(err, &missing) && facts.Unit.Down() {
+			return o, nil // the broker makes its cookie when it first starts
+		}
+		return o, err
+	}
+	status, err := n.Status(ctx, ask)
+	if IsKind(err, NodeDown) {
+		return o, nil
+	}
+	if err != nil {
+		return o, err
+	}
+	if strings.TrimSpace(status.Boot) != facts.Boot && status.Boot != "" && facts.Boot != "" {
+		return o, &WrongHostError{Host: n.host.Address(), Node: n.config.Name}
+	}
+	o.Status = status
+	switch {
+	case status.Running:
+		o.Condition = Running
+	case status.Booting:
+		o.Condition = Booting
+	default:
+		o.Condition = Stopped
+	}
+	return o, nil
+}

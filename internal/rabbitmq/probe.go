@@ -1,0 +1,209 @@
+package rabbitmq
+
+import (
+	"bytes"
+	_ "embed" // the probe's expression
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+//go:embed probe.erl
+var probeSource string
+
+// marker starts the one line of the probe's answer. CLI output is noise around a payload: log lines come before and
+// after it, on either stream, with braces in them.
+const marker = "rabbitmq-topology-probe:"
+
+// probeBody is probe.erl without comments, as one line.
+var probeBody = func() string {
+	var lines []string
+	for _, line := range strings.Split(probeSource, "\n") {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "%") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.ReplaceAll(strings.Join(lines, " "), "MARKER", marker)
+}()
+
+// Ask says what a probe looks at beyond the node's own state.
+type Ask struct {
+	Inventory bool     // what the node, or the cluster it is in, holds
+	Of        []string // who may be asked for it: of these, only the first that runs in a cluster answers with it
+	Peers     bool     // whom its own peer discovery would make it join
+	Resolve   []string // host names the node is asked to resolve
+}
+
+// expression renders the probe. Host names come from checked node names and hold nothing that Erlang could misread.
+func (a Ask) expression() string {
+	var want []string
+	if a.Inventory {
+		want = append(want, "inventory")
+	}
+	if a.Peers {
+		want = append(want, "peers")
+	}
+	hosts := make([]string, len(a.Resolve))
+	for i, h := range a.Resolve {
+		hosts[i] = `"` + h + `"`
+	}
+	of := make([]string, len(a.Of))
+	for i, node := range a.Of {
+		of[i] = `<<"` + node + `">>`
+	}
+	return strings.NewReplacer(
+		"Of = OF", "Of = ["+strings.Join(of, ",")+"]",
+		"Want = WANT", "Want = ["+strings.Join(want, ",")+"]",
+		"Hosts = HOSTS", "Hosts = ["+strings.Join(hosts, ",")+"]",
+	).Replace(probeBody)
+}
+
+// Store is the metadata store of a node.
+type Store string
+
+// The metadata stores.
+const (
+	Mnesia Store = "mnesia"
+	Khepri Store = "khepri"
+)
+
+// Status is one node's own word about itself and its cluster.
+type Status struct {
+	Node         string      `json:"node"`
+	Running      bool        `json:"running"` // the rabbit application runs
+	Booting      bool        `json:"booting"`
+	Store        Store       `json:"store"`
+	RaftState    string      `json:"raft_state"` // of the metadata store; empty on Mnesia and when stopped
+	Version      string      `json:"version"`
+	OTP          string      `json:"otp"`
+	Disc         []string    `json:"disc"`
+	RAM          []string    `json:"ram"`
+	LastKnown    []string    `json:"last_known"` // Mnesia's member file: right also while the node boots
+	RunningNodes []string    `json:"running_nodes"`
+	ClusterName  string      `json:"cluster_name"`
+	ClusterID    string      `json:"cluster_id"`
+	Partitions   []Partition `json:"partitions"`
+	CookieHash   string      `json:"cookie_hash"` // base64 of the MD5 of the live cookie, as erlang_cookie_hash prints it
+	Maintenance  string      `json:"maintenance"`
+	DataDir      string      `json:"data_dir"`
+	Boot         string      `json:"boot"` // the boot id of the kernel the node runs on; empty where there is none
+	Resolves     []Resolved  `json:"resolves"`
+
+	// Peers is nil when peer discovery was not asked for or gave no answer.
+	Peers []string `json:"-"`
+	// Inventory is nil when it was not asked for, or the application does not run.
+	Inventory *Inventory `json:"-"`
+	// InventoryFailed tells that the inventory was asked for and RabbitMQ could not give it.
+	InventoryFailed bool `json:"-"`
+
+	RawPeers     json.RawMessage `json:"peers"`
+	RawInventory json.RawMessage `json:"inventory"`
+}
+
+// Partition is one node's report that it was cut off from others (Mnesia only, and only after the network healed).
+type Partition struct {
+	Node string   `json:"node"`
+	From []string `json:"from"`
+}
+
+// Resolved is what the node found for a host name; no address means that it cannot resolve it.
+type Resolved struct {
+	Host      string   `json:"host"`
+	Addresses []string `json:"addresses"`
+}
+
+// Inventory is what a cluster, or a node that stands alone, holds.
+type Inventory struct {
+	VHosts           []string     `json:"vhosts"`
+	Users            []string     `json:"users"`
+	DefaultVHost     string       `json:"default_vhost"`
+	DefaultUser      string       `json:"default_user"`
+	Queues           []QueueGroup `json:"queues"`
+	Exchanges        []Exchange   `json:"exchanges"`
+	Bindings         int          `json:"bindings"`
+	Policies         int          `json:"policies"`
+	Parameters       int          `json:"parameters"`
+	GlobalParameters []string     `json:"global_parameters"`
+}
+
+// QueueGroup counts the queues of one type whose copies are on the same nodes.
+type QueueGroup struct {
+	Type      string   `json:"type"`
+	Copies    []string `json:"copies"`
+	Exclusive bool     `json:"exclusive"` // they die with their connection anyway
+	Count     int      `json:"count"`
+	Messages  int      `json:"messages"`  // a hint: quorum queues report 0 for seconds after publishing
+	Uncounted int      `json:"uncounted"` // queues whose messages could not be counted
+	Largest   []Queue  `json:"largest"`   // the ten with the most messages
+}
+
+// Queue is one queue; Messages is -1 when it could not be read.
+type Queue struct {
+	VHost    string `json:"vhost"`
+	Name     string `json:"name"`
+	Messages int    `json:"messages"`
+}
+
+// Exchange is an exchange that somebody declared.
+type Exchange struct {
+	VHost string `json:"vhost"`
+	Name  string `json:"name"`
+}
+
+// parseProbe finds the probe's line in what the CLI printed and reads it. Anything it does not understand is an
+// error: an empty list that was not understood would look like a node without peers.
+func parseProbe(output []byte) (Status, error) {
+	var payload []byte
+	for _, line := range bytes.Split(output, []byte("\n")) {
+		if rest, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte(marker)); ok {
+			payload = rest
+		}
+	}
+	if payload == nil {
+		return Status{}, fmt.Errorf("no line of its output starts with %q", marker)
+	}
+	var s Status
+	if err := json.Unmarshal(payload, &s); err != nil {
+		return Status{}, fmt.Errorf("its answer is not the expected JSON: %w", err)
+	}
+	if s.Node == "" || (s.Store != Mnesia && s.Store != Khepri) {
+		return Status{}, fmt.Errorf("its answer lacks the node name or the store")
+	}
+	if s.Running && len(s.Disc)+len(s.RAM) == 0 {
+		return Status{}, fmt.Errorf("it runs and yet lists no member, not even itself")
+	}
+	if err := optional(s.RawPeers, &s.Peers); err != nil {
+		s.Peers = nil // a discovery backend that does not answer is no fault of the node
+	}
+	if err := optional(s.RawInventory, &s.Inventory); err != nil {
+		s.Inventory, s.InventoryFailed = nil, true
+	}
+	s.RawPeers, s.RawInventory = nil, nil
+	return s, nil
+}
+
+// optional reads a section that is null when it was not asked for and the string "error" when RabbitMQ failed at it.
+func optional(raw json.RawMessage, into any) error {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil
+	}
+	return json.Unmarshal(raw, into)
+}
+
+// Members returns every member this node lists, itself included, or nil when it cannot tell: a stopped Khepri node
+// knows nobody, and asking a peer is the only way.
+func (s Status) Members() []string {
+	members := append(append([]string{}, s.Disc...), s.RAM...)
+	if len(members) == 0 {
+		members = s.LastKnown
+	}
+	return members
+}
+
+// MetadataMajority tells whether this node's metadata store can take writes. On Mnesia there is no such thing as a
+// majority, and a node that runs can.
+func (s Status) MetadataMajority() bool {
+	// 4.3: a member without majority reads pre_vote, or candidate for a moment; every read still answers from stale
+	// local data with exit code 0 (measured).
+	return s.RaftState != "pre_vote" && s.RaftState != "candidate"
+}

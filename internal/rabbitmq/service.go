@@ -1,0 +1,215 @@
+package rabbitmq
+
+import (
+	"context"
+	_ "embed" // the facts script
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/remote"
+)
+
+//go:embed facts.sh
+var factsScript string
+
+// Facts are what a host says about its broker without starting rabbitmqctl.
+type Facts struct {
+	CLI     string   // path of the program that stands for rabbitmqctl; empty when it is not installed
+	Home    string   // home of the broker's account, where the cookie file is
+	Boot    string   // the kernel's boot id, which tells machines apart
+	Unit    Unit     // the broker's systemd unit
+	Running []string // commands of RabbitMQ's CLI tools that run right now and change something
+}
+
+// Unit is the state of a systemd unit in systemd's words; empty where there is no systemd.
+type Unit struct {
+	Load, Active, Sub, Result string
+}
+
+// Down tells whether the unit is at rest: not running, not starting, not stopping.
+func (u Unit) Down() bool { return u.Active == "inactive" || u.Active == "failed" }
+
+// String shows the unit as systemctl does: "failed (Result: exit-code)".
+func (u Unit) String() string {
+	if u.Active == "" {
+		return "unknown"
+	}
+	if u.Active == "failed" {
+		return fmt.Sprintf("failed (Result: %s)", u.Result)
+	}
+	return fmt.Sprintf("%s (%s)", u.Active, u.Sub)
+}
+
+// changing are the CLI commands whose end must be waited for before anything else is decided.
+var changing = []string{
+	"stop_app", "start_app", "join_cluster", "forget_cluster_node", "reset", "force_reset", "change_cluster_node_type",
+	"set_cluster_name", "shrink", "grow", "force_boot", "stop", "shutdown",
+}
+
+// Facts reads the host's own state.
+func (n *Node) Facts(ctx context.Context) (Facts, error) {
+	result, err := n.host.Script(ctx, "", factsScript, n.config.CLI[0], n.config.Service)
+	if err != nil {
+		return Facts{}, err
+	}
+	return parseFacts(string(result.Stdout), n.host.Address())
+}
+
+func parseFacts(out, address string) (Facts, error) {
+	var f Facts
+	var ended bool
+	for _, line := range strings.Split(out, "\n") {
+		line, ours := strings.CutPrefix(line, "facts:")
+		key, value, _ := strings.Cut(line, "=")
+		if !ours {
+			continue
+		}
+		switch key {
+		case "cli":
+			f.CLI = value
+		case "home":
+			f.Home = value
+		case "boot":
+			f.Boot = value
+		case "unit.LoadState":
+			f.Unit.Load = value
+		case "unit.ActiveState":
+			f.Unit.Active = value
+		case "unit.SubState":
+			f.Unit.Sub = value
+		case "unit.Result":
+			f.Unit.Result = value
+		case "cli_running":
+			if isChange(value) {
+				f.Running = append(f.Running, value)
+			}
+		case "end":
+			ended = true
+		}
+	}
+	if !ended {
+		return Facts{}, fmt.Errorf("reading the state of host %s: the script ended early and printed: %s", address, excerpt(out))
+	}
+	return f, nil
+}
+
+func isChange(command string) bool {
+	words := strings.Fields(command)
+	for _, word := range words {
+		for _, c := range changing {
+			if word == c {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// NotInstalledError tells that a host has no rabbitmqctl.
+type NotInstalledError struct{ Host, CLI string }
+
+// Error implements error.
+func (e *NotInstalledError) Error() string {
+	return fmt.Sprintf("%s is not installed on host %s: install RabbitMQ there, or name the program in `rabbitmqctl`", e.CLI, e.Host)
+}
+
+// CookieMissingError tells that the host of a broker has no cookie file.
+type CookieMissingError struct{ Host, Path string }
+
+// Error implements error.
+func (e *CookieMissingError) Error() string {
+	return fmt.Sprintf("the Erlang cookie file %s on host %s is missing. Nothing was run there, because rabbitmqctl would make a random one: write the right one with rabbitmq_erlang_cookie, or restore it", e.Path, e.Host)
+}
+
+// WrongHostError tells that a node answered through a host that is not its own.
+type WrongHostError struct{ Host, Node string }
+
+// Error implements error.
+func (e *WrongHostError) Error() string {
+	return fmt.Sprintf("host %s is not the machine that node %s runs on, although the node answers from there over the network: correct the `host` of %s", e.Host, e.Node, e.Node)
+}
+
+// checkCookie looks at the cookie file before the first rabbitmqctl, which makes a new one when there is none
+// (measured): a read would then have changed the host. An account that may not look is no reason to stop.
+func (n *Node) checkCookie(ctx context.Context, home string) error {
+	if home == "" || !n.packaged() {
+		return nil
+	}
+	file := path.Join(home, ".erlang.cookie")
+	result, err := n.host.Run(ctx, remote.Command{Args: []string{"test", "-e", file}, User: n.account(), Timeout: readTimeout})
+	if err != nil {
+		return err
+	}
+	if result.ExitCode == 1 {
+		return &CookieMissingError{Host: n.host.Address(), Path: file}
+	}
+	return nil
+}
+
+// StartService starts the broker's unit and returns when systemd calls it active, which is when the boot ended. A
+// unit that failed before is cleared first: the newest units refuse a sixth start within ten minutes (measured).
+func (n *Node) StartService(ctx context.Context) error {
+	if _, err := n.host.Run(ctx, remote.Command{Args: []string{"systemctl", "reset-failed", n.config.Service}, User: "root", Timeout: readTimeout}); err != nil {
+		return err
+	}
+	result, err := n.host.Run(ctx, remote.Command{Args: []string{"systemctl", "start", "--no-block", n.config.Service}, User: "root", Timeout: readTimeout})
+	if err != nil {
+		return err
+	}
+	if result.ExitCode != 0 {
+		return &ServiceError{Host: n.host.Address(), Unit: n.config.Service, Text: excerpt(string(result.Stderr))}
+	}
+	return nil
+}
+
+// AwaitService waits until the broker's unit is active. It gives up when systemd does, or when ctx ends.
+func (n *Node) AwaitService(ctx context.Context) error {
+	for {
+		facts, err := n.Facts(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case facts.Unit.Active == "active":
+			return nil
+		case facts.Unit.Active == "failed", facts.Unit.Sub == "auto-restart":
+			return &ServiceError{Host: n.host.Address(), Unit: n.config.Service, Text: facts.Unit.String() + ": " + n.journal(ctx)}
+		}
+		if err := pause(ctx, pollEvery); err != nil {
+			return fmt.Errorf("waiting for %s on host %s, which is %s: %w", n.config.Service, n.host.Address(), facts.Unit, err)
+		}
+	}
+}
+
+// pollEvery is how often a state is read while waiting for it. One read costs the host some milliseconds.
+const pollEvery = 250 * time.Millisecond
+
+// journal returns the unit's last lines, or nothing when the account may not read them.
+func (n *Node) journal(ctx context.Context) string {
+	result, err := n.host.Run(ctx, remote.Command{Args: []string{"journalctl", "-u", n.config.Service, "-n", "12", "--no-pager", "-o", "cat"}, User: "root", Timeout: readTimeout})
+	if err != nil || result.ExitCode != 0 {
+		return "see the unit's journal"
+	}
+	return excerpt(string(result.Stdout))
+}
+
+// ServiceError is a unit that systemd could not start.
+type ServiceError struct{ Host, Unit, Text string }
+
+// Error implements error.
+func (e *ServiceError) Error() string {
+	return fmt.Sprintf("%s on host %s does not start: %s. Next: `journalctl -u %s` on %s", e.Unit, e.Host, e.Text, e.Unit, e.Host)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
