@@ -25,15 +25,20 @@ const (
 	defaultCloseGrace = 2 * time.Second
 )
 
+// maxRefusals is how often a session is asked for when no other is in use; refusalPause is the first pause between.
+const (
+	maxRefusals  = 4
+	refusalPause = 20 * time.Millisecond
+)
+
 // Client is one connection. It is safe for concurrent use.
 type Client struct {
-	addr, user            string
-	conn                  *ssh.Client
-	via                   *Client // the bastion's connection it runs through, or nil
-	pool                  *Pool
-	logger                *slog.Logger
-	sessions              *slots
-	termGrace, closeGrace time.Duration
+	addr, user string
+	conn       *ssh.Client
+	via        *Client // the bastion's connection it runs through, or nil
+	pool       *Pool
+	logger     *slog.Logger
+	sessions   *slots
 
 	gone chan struct{} // closed when the connection has ended
 
@@ -46,7 +51,7 @@ type Client struct {
 func newClient(p *Pool, cfg Config, conn *ssh.Client, via *Client) *Client {
 	c := &Client{
 		addr: cfg.Address(), user: cfg.User, conn: conn, via: via, pool: p, logger: p.logger, sessions: newSlots(maxSessions),
-		termGrace: defaultTermGrace, closeGrace: defaultCloseGrace, gone: make(chan struct{}),
+		gone: make(chan struct{}),
 	}
 	p.mu.Lock()
 	p.live[c] = struct{}{}
@@ -134,6 +139,18 @@ func (c *Client) release() {
 	}
 }
 
+// pause is false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // retire takes the connection out of use without disturbing the commands that still run on it.
 func (c *Client) retire() {
 	c.mu.Lock()
@@ -214,7 +231,7 @@ func (c *Client) Run(ctx context.Context, line string, stdin io.Reader, stdout, 
 
 // open waits for a free session and opens it.
 func (c *Client) open(ctx context.Context) (*session, error) {
-	for {
+	for refusals := 1; ; refusals++ {
 		if err := c.sessions.take(ctx); err != nil {
 			return nil, &InterruptedError{Addr: c.addr, User: c.user, Err: err}
 		}
@@ -255,6 +272,10 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 				continue
 			}
 			c.sessions.give()
+			// sshd frees a session a little after it says so.
+			if refusals < maxRefusals && pause(ctx, time.Duration(refusals)*refusalPause) {
+				continue
+			}
 			return nil, &SessionRefusedError{Addr: c.addr, User: c.user, Err: fmt.Errorf("%s (%s)", refused.Message, refused.Reason)}
 		default:
 			c.sessions.give()
@@ -281,7 +302,7 @@ func (c *Client) abandon(ctx context.Context, s *session, started bool, err erro
 	for _, step := range []struct {
 		do    func()
 		grace time.Duration
-	}{{s.terminate, c.termGrace}, {s.close, c.closeGrace}} {
+	}{{s.terminate, c.pool.termGrace}, {s.close, c.pool.closeGrace}} {
 		step.do()
 		timer := time.NewTimer(step.grace)
 		select {

@@ -28,6 +28,8 @@ type Pool struct {
 	backoff func(attempt int) time.Duration
 	now     func() time.Time
 
+	termGrace, closeGrace time.Duration
+
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // flights and watched connections
@@ -69,7 +71,7 @@ const afterDenial = 10 * time.Second
 func NewPool(o Options) *Pool {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Pool{
-		logger: o.Logger, backoff: backoff, now: time.Now, ctx: ctx, cancel: cancel,
+		logger: o.Logger, backoff: backoff, now: time.Now, termGrace: defaultTermGrace, closeGrace: defaultCloseGrace, ctx: ctx, cancel: cancel,
 		entries: map[[sha256.Size]byte]*entry{}, turns: map[string]*slots{}, live: map[*Client]struct{}{},
 	}
 	if p.logger == nil {
@@ -186,15 +188,9 @@ func (p *Pool) fly(ctx context.Context, cfg Config, e *entry, f *flight) {
 			f.last = err
 			attempt := f.attempts
 			p.mu.Unlock()
-			pause := p.backoff(attempt)
-			p.logger.DebugContext(ctx, "SSH connection failed, trying again", "host", cfg.Address(), "attempt", attempt, "pause", pause, "error", err.Error())
-			timer := time.NewTimer(pause)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-			}
-			if ctx.Err() == nil {
+			wait := p.backoff(attempt)
+			p.logger.DebugContext(ctx, "SSH connection failed, trying again", "host", cfg.Address(), "attempt", attempt, "pause", wait, "error", err.Error())
+			if pause(ctx, wait) {
 				continue
 			}
 			p.mu.Lock()
