@@ -36,7 +36,8 @@ built_tofu() {
 		say "building OpenTofu $version into $dir: some minutes, once"
 		mkdir -p "$dir"
 		# Another make may be at it too: each builds its own file, and the last rename wins.
-		go -C "$here/opentofu" build -trimpath -o "$tofu.$$" github.com/opentofu/opentofu/cmd/tofu >&2
+		go -C "$here/opentofu" build -trimpath -ldflags='-s -w -X github.com/opentofu/opentofu/version.dev=no' \
+			-o "$tofu.$$" github.com/opentofu/opentofu/cmd/tofu >&2
 		mv "$tofu.$$" "$tofu"
 	fi
 	printf '%s\n' "$tofu"
