@@ -33,6 +33,8 @@ type Server struct {
 	Authorized func(user string, key ssh.PublicKey) bool
 	// Password, when set, lets in by the methods password and keyboard-interactive.
 	Password string
+	// PasswordMethod limits that to one of the two.
+	PasswordMethod string
 	// Anyone lets everybody in without asking.
 	Anyone bool
 
@@ -244,7 +246,7 @@ func (s *Server) config() *ssh.ServerConfig {
 	for _, k := range s.HostKeys {
 		config.AddHostKey(k)
 	}
-	authorized, password := s.Authorized, s.Password
+	authorized, password, method := s.Authorized, s.Password, s.PasswordMethod
 	if !s.Anyone {
 		config.PublicKeyCallback = func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			if authorized != nil && !authorized(meta.User(), key) {
@@ -262,7 +264,12 @@ func (s *Server) config() *ssh.ServerConfig {
 			}
 			return &ssh.Permissions{}, nil
 		}
-		config.PasswordCallback = func(_ ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) { return check(string(given)) }
+		if method != "keyboard-interactive" {
+			config.PasswordCallback = func(_ ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) { return check(string(given)) }
+		}
+		if method == "password" {
+			return config
+		}
 		config.KeyboardInteractiveCallback = func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 			answers, err := ask("", "", []string{"Password: "}, []bool{false})
 			if err != nil || len(answers) != 1 {
