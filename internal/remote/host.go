@@ -115,9 +115,12 @@ func (h *Host) Run(ctx context.Context, c Command) (Result, error) {
 	if !c.Stdin.IsZero() {
 		stdin = bytes.NewReader(c.Stdin.Reveal())
 	}
+	log := h.logger.With("host", h.address, "as", c.User, "args", c.Args)
+	// Both ends: where the provider is killed in between, the first line alone tells what may still go on there.
+	log.DebugContext(ctx, "remote command starts")
 	started := time.Now()
 	result, err := h.run(ctx, "exec "+Quote(args), stdin, c.MaxOutput)
-	log := h.logger.With("host", h.address, "as", c.User, "args", c.Args, "duration", time.Since(started))
+	log = log.With("duration", time.Since(started))
 	if err != nil {
 		log.DebugContext(ctx, "remote command gave no exit code", "error", err.Error())
 		if ctx.Err() != nil && !errors.Is(err, ErrOutputTooLarge) && !notStarted(err) {
