@@ -10,6 +10,7 @@ import (
 
 const (
 	brokerUnit = "rabbitmq-server"
+	brokerPort = 5672
 	cookieFile = "/var/lib/rabbitmq/.erlang.cookie"
 )
 
@@ -22,7 +23,14 @@ func (h *Host) Rabbitmqctl(ctx context.Context, args ...string) (string, error) 
 func (h *Host) WaitBroker(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
 	defer cancel()
-	err := poll(ctx, 150*time.Millisecond, func() (bool, error) {
+	// Asking systemd costs a process. The broker opens its port last, so that is asked first, and systemd only now and
+	// then in case the port is another one.
+	var asked time.Time
+	err := poll(ctx, 100*time.Millisecond, func() (bool, error) {
+		if !h.listens(ctx, brokerPort) && time.Since(asked) < 2*time.Second {
+			return false, nil
+		}
+		asked = time.Now()
 		now, err := h.BrokerState(ctx)
 		if err == nil && now == "failed" {
 			return false, errors.New("its unit has failed")
@@ -64,6 +72,7 @@ func (h *Host) StartBroker(ctx context.Context) error {
 	if _, err := h.Run(ctx, "systemctl", "start", "--no-block", brokerUnit); err != nil {
 		return err
 	}
+	// One that fails its first boot is started again by systemd after ten seconds.
 	return h.WaitBroker(ctx)
 }
 
@@ -83,13 +92,22 @@ systemctl reset-failed rabbitmq-server 2>/dev/null
 true`
 
 // BlankBroker makes the broker a blank standalone node, as freshly installed, without a reboot: killed, its data, logs
-// and configuration removed, started. The cookie stays the one the host has.
+// and configuration removed, started. It also starts sshd and gives /etc/hosts its lines back. The cookie stays the one
+// the host has.
 func (h *Host) BlankBroker(ctx context.Context) error {
 	_, err := h.Run(ctx, "sh", "-c", killBroker+`
 rm -rf /var/lib/rabbitmq/mnesia /var/log/rabbitmq/* /etc/rabbitmq
 cp -a /usr/share/lab/etc-rabbitmq /etc/rabbitmq
-install -d -m 0750 -o rabbitmq -g rabbitmq /var/lib/rabbitmq/mnesia`)
+install -d -m 0750 -o rabbitmq -g rabbitmq /var/lib/rabbitmq/mnesia
+systemctl start ssh`)
 	if err != nil {
+		return err
+	}
+	names, err := h.lab.names()
+	if err != nil {
+		return err
+	}
+	if err := h.WriteFile("/etc/hosts", names, 0o644, "root"); err != nil {
 		return err
 	}
 	if _, err := h.Cookie(); err != nil { // a test took it away

@@ -65,6 +65,19 @@ func (h *Host) HostKey() string {
 	return f[0] + " " + f[1]
 }
 
+// remember makes a cookie the one the host gets with a blank disk.
+func (h *Host) remember(cookie string) error {
+	h.lab.mu.Lock()
+	defer h.lab.mu.Unlock()
+	h.cookie = cookie
+	for i := range h.lab.state.Hosts {
+		if h.lab.state.Hosts[i].Name == h.name {
+			h.lab.state.Hosts[i].Cookie = cookie
+		}
+	}
+	return h.lab.state.write()
+}
+
 func (h *Host) dir() string         { return filepath.Join(h.lab.dir(), h.name) }
 func (h *Host) root() string        { return filepath.Join(h.dir(), "root") }
 func (h *Host) hostKeyFile() string { return filepath.Join(h.dir(), "ssh_host_ed25519_key") }
@@ -111,7 +124,7 @@ func (h *Host) layDisk(ctx context.Context, key KeyChoice) error {
 	hostKey, err1 := os.ReadFile(h.hostKeyFile())
 	hostKeyPublic, err2 := os.ReadFile(h.hostKeyFile() + ".pub")
 	userKey, err3 := os.ReadFile(h.lab.PrivateKeyFile() + ".pub")
-	names, err4 := os.ReadFile(filepath.Join(h.lab.dir(), "hosts"))
+	names, err4 := h.lab.names()
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
@@ -265,6 +278,16 @@ func (h *Host) nspawn() error {
 	})
 }
 
+// listens tells whether something on the host takes connections on a port.
+func (h *Host) listens(ctx context.Context, port int) bool {
+	d := net.Dialer{Timeout: time.Second}
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(h.Address(), strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
+}
+
 func (h *Host) answersSSH(ctx context.Context) bool {
 	d := net.Dialer{Timeout: time.Second}
 	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(h.Address(), strconv.Itoa(h.SSHPort())))
@@ -310,7 +333,7 @@ func (h *Host) PullPlug(ctx context.Context) error {
 		return fmt.Errorf("unable to pull the plug of %s: %w", h.name, err)
 	}
 	h.reapChild()
-	return removeNspawnLeftovers(h.machineName())
+	return removeNspawnLeftovers(h.machineName(), h.root())
 }
 
 // reapChild waits for the systemd-nspawn this process started, which is dead.
@@ -338,11 +361,13 @@ func (h *Host) Wipe(ctx context.Context, key KeyChoice) error {
 			return err
 		}
 	}
-	h.lab.mu.Lock()
-	if h.cookie = h.lab.state.Cookie; h.cookie == "" {
-		h.cookie = rand.Text()
+	cookie := h.lab.state.Cookie
+	if cookie == "" {
+		cookie = rand.Text()
 	}
-	h.lab.mu.Unlock()
+	if err := h.remember(cookie); err != nil {
+		return err
+	}
 	if err := h.layDisk(ctx, key); err != nil {
 		return err
 	}

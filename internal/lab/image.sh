@@ -13,6 +13,8 @@ done
 printf 'deploy ALL=(ALL:ALL) NOPASSWD: ALL\noperator ALL=(ALL:ALL) ALL\n' >/etc/sudoers.d/lab
 chmod 0440 /etc/sudoers.d/lab
 
+touch /etc/default/locale # pam_env complains of its absence at every login
+
 # --- sshd. One host key, so that known_hosts is complete. The newest sshd makes a source address wait after failed
 # logins; every test of a lab comes from one address.
 rm -f /etc/ssh/ssh_host_*

@@ -87,7 +87,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{progress: o.Progress, lock: lock}
+	l := &Lab{progress: o.Progress, lock: lock, state: state{Name: o.Name}}
 	if s, err := readState(o.Name); err == nil { // sweep removed all but detached ones
 		disown(lock)
 		return nil, fmt.Errorf("lab %s is up, detached, with %d hosts: take it down first", s.Name, len(s.Hosts))
@@ -99,7 +99,11 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if err := l.up(ctx, o); err != nil {
 		return nil, errors.Join(err, l.Down())
 	}
-	if o.Detach {
+	if o.Detach { // only now: an Up that is killed half way has an owner, who is dead
+		l.state.Detached = true
+		if err := l.state.write(); err != nil {
+			return nil, errors.Join(err, l.Down())
+		}
 		l.disown()
 	}
 	return l, nil
@@ -108,7 +112,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 func (l *Lab) up(ctx context.Context, o Options) error {
 	began := time.Now()
 	l.state = state{
-		ID: rand.Text(), Name: o.Name, Release: o.Release, Cookie: o.Cookie, Detached: o.Detach, Owner: os.Getpid(),
+		ID: rand.Text(), Name: o.Name, Release: o.Release, Cookie: o.Cookie, Owner: os.Getpid(),
 	}
 	if err := os.MkdirAll(l.dir(), 0o700); err != nil {
 		return err
@@ -151,10 +155,8 @@ func (l *Lab) claimNetwork(ctx context.Context) error {
 	if err := l.state.write(); err != nil {
 		return err
 	}
-	if !l.state.Detached { // a detached one gets its reaper from nobody: it has no owner that could die
-		if l.release, err = startReaper(l.state); err != nil {
-			return err
-		}
+	if l.release, err = startReaper(l.state); err != nil {
+		return err
 	}
 	return l.state.Network.up(ctx)
 }
@@ -249,8 +251,7 @@ func (l *Lab) RemoveHost(h *Host) error {
 	err := errors.Join(
 		h.cgroup.remove(ctx),
 		unmountBelow(h.dir()),
-		l.state.Network.unplug(ctx, h.name, h.number),
-		removeNspawnLeftovers(h.machineName()))
+		l.state.Network.unplug(ctx, h.name, h.number))
 	if err == nil {
 		err = os.RemoveAll(h.dir())
 	}
@@ -310,8 +311,7 @@ func (l *Lab) Down() error {
 		}
 		l.lock = lock
 	}
-	name := filepath.Base(strings.TrimSuffix(l.lock.Name(), ".lock"))
-	err := removeLab(name)
+	err := removeLab(l.state.Name)
 	for _, h := range l.hosts { // collect the exit status of what was just killed
 		h.reapChild()
 	}
@@ -415,7 +415,7 @@ func (l *Lab) ShareCookie(ctx context.Context, cookie string) error {
 		if err := h.StopBroker(ctx); err != nil {
 			return err
 		}
-		if err := h.SetCookie(cookie); err != nil {
+		if err := errors.Join(h.remember(cookie), h.SetCookie(cookie)); err != nil {
 			return err
 		}
 		return h.StartBroker(ctx)
@@ -429,7 +429,7 @@ func (l *Lab) writeNames() error {
 	for _, h := range hosts {
 		text += h.Address() + " " + h.name + "\n"
 	}
-	if err := os.WriteFile(filepath.Join(l.dir(), "hosts"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(l.namesFile(), []byte(text), 0o600); err != nil {
 		return err
 	}
 	return each(hosts, func(h *Host) error {
@@ -439,6 +439,10 @@ func (l *Lab) writeNames() error {
 		return h.WriteFile("/etc/hosts", []byte(text), 0o644, "root")
 	})
 }
+
+func (l *Lab) namesFile() string { return filepath.Join(l.dir(), "hosts") }
+
+func (l *Lab) names() ([]byte, error) { return os.ReadFile(l.namesFile()) }
 
 func (l *Lab) writeKnownHosts() error {
 	var text strings.Builder

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -75,9 +76,30 @@ func (n network) up(ctx context.Context) error {
 	return nil
 }
 
-// down removes the bridge and then the route, also where only some of it is there.
+// cables lists the machine's ends of all cables there are.
+func (n network) cables() []string {
+	var names []string
+	links, _ := net.Interfaces()
+	for _, link := range links {
+		if strings.HasPrefix(link.Name, n.bridge()+"h") {
+			names = append(names, link.Name)
+		}
+	}
+	return names
+}
+
+// down removes cables, namespaces, the bridge and last the route, also where only some of it is there.
 func (n network) down(ctx context.Context) error {
 	var failed error
+	for _, cable := range n.cables() {
+		_, err := machine(ctx, "ip", "link", "del", cable)
+		failed = errors.Join(failed, err)
+	}
+	spaces, _ := filepath.Glob("/run/netns/" + n.space("*"))
+	for _, space := range spaces {
+		_, err := machine(ctx, "ip", "netns", "del", filepath.Base(space))
+		failed = errors.Join(failed, err)
+	}
 	if _, err := net.InterfaceByName(n.bridge()); err == nil {
 		_, err := machine(ctx, "ip", "link", "del", n.bridge())
 		failed = errors.Join(failed, err)

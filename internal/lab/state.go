@@ -164,25 +164,30 @@ func (s state) removeParts(ctx context.Context) error {
 	}
 	hosts := cgroup(root).child(s.Network.bridge())
 	// Cables first: nobody outside should see the hosts' connections end.
-	for _, h := range s.Hosts {
-		_ = s.Network.setCable(ctx, h.Number, false)
+	for _, cable := range s.Network.cables() {
+		_, _ = machine(ctx, "ip", "link", "set", cable, "down")
 	}
 	if err := hosts.kill(ctx); err != nil {
 		return err
 	}
 	failed := hosts.remove(ctx)
 	for _, h := range s.Hosts {
+		dir := filepath.Join(labDir(s.Name), h.Name)
 		failed = errors.Join(failed,
-			unmountBelow(filepath.Join(labDir(s.Name), h.Name)),
-			s.Network.unplug(ctx, h.Name, h.Number),
-			removeNspawnLeftovers(s.Network.space(h.Name)))
+			removeNspawnLeftovers(s.Network.space(h.Name), filepath.Join(dir, "root")),
+			unmountBelow(dir))
 	}
 	return errors.Join(failed, s.Network.down(ctx))
 }
 
-// removeNspawnLeftovers removes what systemd-nspawn keeps in /run for a machine and leaves when it is killed.
-func removeNspawnLeftovers(machineName string) error {
+// removeNspawnLeftovers removes what systemd-nspawn keeps in /run for a machine and for its root directory, and leaves
+// there when it is killed.
+func removeNspawnLeftovers(machineName, root string) error {
 	var failed error
+	if device, number, err := inode(root); err == nil {
+		lock := fmt.Sprintf("/run/systemd/nspawn/locks/inode-%d:%d", device, number)
+		failed = ignore(os.Remove(lock), fs.ErrNotExist)
+	}
 	for _, kind := range []string{"propagate", "unix-export"} {
 		dir := filepath.Join("/run/systemd/nspawn", kind, machineName)
 		failed = errors.Join(failed, unmountBelow(dir), ignore(os.Remove(dir), fs.ErrNotExist))
@@ -234,7 +239,7 @@ func reap(name, id string) int {
 	// The owner never writes: the read returns when the owner is gone or has removed the lab itself.
 	_, _ = os.Stdin.Read(make([]byte, 1))
 	for {
-		if s, err := readState(name); err != nil || s.ID != id {
+		if s, err := readState(name); err != nil || s.ID != id || s.Detached {
 			return 0
 		}
 		lock, err := own(name)

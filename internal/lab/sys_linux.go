@@ -62,6 +62,13 @@ func sameFile(f *os.File) bool {
 // apart starts a process in a session of its own: ctrl-C in the terminal is for the owner, not for the hosts.
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
+// inode is the identity of a file that systemd-nspawn names its locks after.
+func inode(path string) (device, number uint64, err error) {
+	var s unix.Stat_t
+	err = unix.Stat(path, &s)
+	return s.Dev, s.Ino, err
+}
+
 func isRoot() bool { return os.Geteuid() == 0 }
 
 func terminate(pid int) error { return unix.Kill(pid, unix.SIGTERM) }
