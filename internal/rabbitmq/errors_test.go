@@ -1,0 +1,113 @@
+package rabbitmq
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// kinds says what each recorded failure of a real broker is, on every version it was recorded on.
+var kinds = map[string]Kind{
+	"await_startup-booting":              Timeout, // on 4.x: Minority, see below
+	"change_type-app_running":            AppRunning,
+	"change_type-bad":                    BadArgument,
+	"change_type-ram":                    NotSupported,
+	"check_running-app_stopped":          Other,
+	"cluster_status-app_stopped":         AppStopped,
+	"cluster_status-booting-alone":       AppStopped,
+	"cluster_status-dead":                NodeDown,
+	"cookie-empty-ping":                  CookieFile,
+	"cookie-file-differs-cluster_status": CookieRejected,
+	"cookie-file-differs-eval":           CookieRejected,
+	"cookie-file-differs-stop_app":       CookieRejected,
+	"cookie-mismatch-join":               CookieRejected, // on 4.x: SeedUnreachable, see below
+	"cookie-mode-open-ping":              CookieFile,
+	"cookie-owner-root-ping":             CookieFile,
+	"err-bad-node-name":                  BadArgument,
+	"err-nxdomain-cluster_status":        HostUnknown,
+	"eval-dead":                          NodeDown,
+	"force_reset":                        NotSupported,
+	"forget-not-a-member":                NotAMember,
+	"forget-running":                     StillRunning,
+	"forget-self":                        LastDiscNode, // on 4.x: StillRunning, see below
+	"join-app_running":                   AppRunning,
+	"join-ram":                           NotSupported,
+	"join-self":                          Self,
+	"join-target-app_stopped":            SeedAppStopped,
+	"join-target-down":                   NodeDown, // on 4.x: SeedUnreachable, see below
+	"minority-forget_cluster_node":       Minority,
+	"ping-dead":                          NodeDown,
+	"rebuild-join-still-listed":          InconsistentMember,
+	"reset-app_running":                  AppRunning,
+	"start_app-forgotten":                InconsistentMember,
+}
+
+// exceptions are the recordings whose kind differs on one version.
+var exceptions = map[string]Kind{
+	"4.0.5/await_startup-booting":   Minority,
+	"4.3.6/await_startup-booting":   Minority,
+	"4.0.5/cookie-mismatch-join":    SeedUnreachable,
+	"4.3.6/cookie-mismatch-join":    SeedUnreachable,
+	"4.0.5/forget-self":             StillRunning,
+	"4.3.6/forget-self":             StillRunning,
+	"4.0.5/join-target-down":        SeedUnreachable,
+	"4.3.6/join-target-down":        SeedUnreachable,
+	"4.3.6/change_type-app_running": NotSupported,
+	"4.3.6/change_type-bad":         NotSupported,
+}
+
+func TestEveryRecordedFailureHasItsKind(t *testing.T) {
+	seen := 0
+	for _, version := range []string{"3.8.9", "3.10.8", "4.0.5", "4.3.6"} {
+		for name, want := range kinds {
+			stdout, stderr, exit := recorded(t, version, name)
+			if exit == 0 {
+				continue // not recorded on this version, or no failure there
+			}
+			seen++
+			if special, ok := exceptions[version+"/"+name]; ok {
+				want = special
+			}
+			if got := classify(stderr + "\n" + stdout); got != want {
+				t.Errorf("%s/%s: got %q, want %q\n%s%s", version, name, got, want, stderr, stdout)
+			}
+			text := cause([]byte(stdout), []byte(stderr))
+			if text == "nothing" || strings.Contains(text, "\x1b") || strings.Contains(text, "Usage") || len(text) > 900 {
+				t.Errorf("%s/%s: the cause is no text for people: %q", version, name, text)
+			}
+		}
+	}
+	if seen < 90 {
+		t.Errorf("only %d recordings were found in testdata", seen)
+	}
+}
+
+func TestCauseIsRabbitMQsOwnSentence(t *testing.T) {
+	for recording, want := range map[string]string{
+		"3.10.8/forget-running":              "RabbitMQ on node rabbit@rmq3 must be stopped with 'rabbitmqctl -n rabbit@rmq3 stop_app' before it can be removed",
+		"3.10.8/cluster_status-app_stopped":  "Error: this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'.",
+		"4.3.6/minority-forget_cluster_node": "Khepri has timed out on node rabbit@rmq1. Khepri cluster could be in minority.",
+	} {
+		version, name, _ := strings.Cut(recording, "/")
+		stdout, stderr, _ := recorded(t, version, name)
+		if got := cause([]byte(stdout), []byte(stderr)); !strings.Contains(got, want) {
+			t.Errorf("%s: got %q, want it to hold %q", recording, got, want)
+		}
+	}
+}
+
+// recorded reads what a real broker's CLI printed. An exit of 0 also stands for "not recorded on this version".
+func recorded(t *testing.T, version, name string) (stdout, stderr string, exit int) {
+	t.Helper()
+	read := func(suffix string) string {
+		content, err := os.ReadFile(filepath.Join("testdata", version, name+suffix))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+	exit, _ = strconv.Atoi(strings.TrimSpace(read(".rc")))
+	return read(".stdout"), read(".stderr"), exit
+}
