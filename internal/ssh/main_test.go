@@ -131,3 +131,5 @@ func onceThen(do func()) func(int) time.Duration {
 		return time.Millisecond
 	}
 }
+
+var discard = slog.New(slog.DiscardHandler)

@@ -1,0 +1,472 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh/sshtest"
+)
+
+func TestManyCallersShareOneConnection(t *testing.T) {
+	s := sshtest.New(t)
+	p := newPool(t)
+	cfg := configFor(t, s)
+	var callers sync.WaitGroup
+	for i := range 32 {
+		c := cfg
+		c.Timeout = time.Duration(i+20) * time.Second
+		callers.Go(func() {
+			if _, err := p.Get(testContext(t), c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	callers.Wait()
+	if got := s.Stats().Connections; got != 1 {
+		t.Errorf("%d connections", got)
+	}
+}
+
+// gate is a server's door that opens once: until then connections are accepted and left waiting.
+func gate(t *testing.T, s *sshtest.Server) (port int, arrived <-chan struct{}, open func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	came, opened := make(chan struct{}, 16), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer func() { _ = client.Close() }()
+				came <- struct{}{}
+				<-opened
+				server, err := net.Dial("tcp", s.Addr())
+				if err != nil {
+					return
+				}
+				wg.Go(func() { _, _ = io.Copy(server, client); _ = server.Close() })
+				_, _ = io.Copy(client, server)
+			})
+		}
+	})
+	open = sync.OnceFunc(func() { close(opened) })
+	t.Cleanup(func() {
+		_ = listener.Close()
+		open()
+		wg.Wait()
+	})
+	addr, ok := listener.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatal("no TCP address")
+	}
+	return addr.Port, came, open
+}
+
+func TestSharedDialOutlivesTheCallerThatBeganIt(t *testing.T) {
+	s := sshtest.New(t)
+	cfg := configFor(t, s)
+	port, arrived, open := gate(t, s)
+	cfg.Port = port
+	p := newPool(t)
+	firstCtx, leave := context.WithCancelCause(testContext(t))
+	first := make(chan error, 1)
+	go func() {
+		_, err := p.Get(firstCtx, cfg)
+		first <- err
+	}()
+	<-arrived
+	second := make(chan error, 1)
+	go func() {
+		_, err := p.Get(testContext(t), cfg)
+		second <- err
+	}()
+	waitUntil(t, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		f := p.entries[cfg.withDefaults().key()].flight
+		return f != nil && f.waiters == 2
+	})
+	leave(errors.New("the operator pressed ^C"))
+	err := <-first
+	if as[*DialError](t, err); err != nil {
+		contains(t, err.Error(), "the operator pressed ^C")
+	}
+	open()
+	if err := <-second; err != nil {
+		t.Errorf("the second caller: %v", err)
+	}
+	if got := s.Stats().Connections; got != 1 {
+		t.Errorf("%d connections", got)
+	}
+}
+
+// waitUntil polls a state that nothing tells of.
+func waitUntil(t *testing.T, reached func() bool) {
+	t.Helper()
+	for ctx := testContext(t); !reached(); {
+		if !pause(ctx, time.Millisecond) {
+			t.Fatal("never came about")
+		}
+	}
+}
+
+// Nobody waits any more: the dial must end with its last caller (goleak watches), and the next caller begin afresh.
+func TestDialEndsWithItsLastCaller(t *testing.T) {
+	s := sshtest.New(t)
+	cfg := configFor(t, s)
+	port, arrived, open := gate(t, s)
+	cfg.Port = port
+	p := newPool(t)
+	ctx, leave := context.WithCancel(testContext(t))
+	go func() { <-arrived; leave() }()
+	if _, err := p.Get(ctx, cfg); err == nil {
+		t.Fatal("no error")
+	}
+	open()
+	if _, err := p.Get(testContext(t), cfg); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHangUpsAreRetried(t *testing.T) {
+	s := sshtest.New(t, func(s *sshtest.Server) { s.HangUps = 3 })
+	p, log := newLoggedPool(t)
+	if _, err := p.Get(testContext(t), configFor(t, s)); err != nil {
+		t.Error(err)
+	}
+	if got := s.Stats().Connections; got != 4 {
+		t.Errorf("%d connections", got)
+	}
+	contains(t, log.String(), "trying again", "connected over SSH", "SHA256:", "attempt=3")
+}
+
+func TestHostThatComesUpLater(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	_ = listener.Close()
+	s := sshtest.New(t)
+	cfg := configFor(t, s)
+	_, port, _ := net.SplitHostPort(addr)
+	_, _ = fmt.Sscan(port, &cfg.Port)
+	p := newPool(t)
+	var proxy net.Listener
+	p.backoff = onceThen(func() {
+		if proxy, err = net.Listen("tcp", addr); err != nil {
+			t.Error(err)
+			return
+		}
+		go func() {
+			client, err := proxy.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", s.Addr())
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
+			_, _ = io.Copy(client, server)
+			_ = client.Close()
+		}()
+	})
+	_, err = p.Get(testContext(t), cfg)
+	if err != nil {
+		t.Error(err)
+	}
+	_ = proxy.Close()
+}
+
+func TestGivingUpTellsWhatWasMet(t *testing.T) {
+	silent := sshtest.New(t, func(s *sshtest.Server) { s.Stall = true })
+	hangsUp := sshtest.New(t, func(s *sshtest.Server) { s.HangUps = 1 << 30 })
+	closed := sshtest.New(t)
+	closed.Close()
+	for _, c := range []struct {
+		server *sshtest.Server
+		kind   DialKind
+		says   []string
+	}{
+		{closed, DialRefused, []string{"connection refused", "sshd runs"}},
+		{hangsUp, DialReset, []string{"hangs up", "MaxStartups"}},
+		{silent, DialTimeout, []string{"no answer within 10ms (connect_timeout)", "firewall", "bastions"}},
+	} {
+		cfg := configFor(t, c.server)
+		if c.server == silent {
+			cfg.ConnectTimeout = 10 * time.Millisecond
+		}
+		p := newPool(t)
+		ctx, leave := context.WithCancelCause(testContext(t))
+		p.backoff = onceThen(func() { leave(errors.New("enough")) })
+		_, err := p.Get(ctx, cfg)
+		if got := as[*DialError](t, err); got.Kind != c.kind || got.Addr != cfg.Address() || got.User != "deploy" {
+			t.Errorf("%+v", got)
+		}
+		contains(t, err.Error(), append(c.says, "enough", cfg.Address(), "deploy")...)
+	}
+	cfg := configFor(t, silent)
+	cfg.Timeout = 10 * time.Millisecond
+	_, err := newPool(t).Get(testContext(t), cfg)
+	contains(t, as[*DialError](t, err).Error(), "no connection within 10ms (timeout)", "firewall")
+}
+
+func TestNameThatDoesNotResolve(t *testing.T) {
+	cfg := Config{Host: "no-such-host.invalid", User: "deploy", Password: "x"}
+	_, err := newPool(t).Get(testContext(t), cfg)
+	got := as[*DialError](t, err)
+	if got.Kind != DialResolve && got.Kind != DialTimeout { // a test machine without name service
+		t.Errorf("%+v", got)
+	}
+	if got.Kind == DialResolve {
+		contains(t, err.Error(), "no-such-host.invalid does not resolve", "cannot connect to no-such-host.invalid:22 as deploy")
+	}
+}
+
+func TestNoCommonAlgorithmIsNotRetried(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	connections := 0
+	var wg sync.WaitGroup
+	key := sshtest.NewKey(t)
+	wg.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			connections++
+			config := &ssh.ServerConfig{Config: ssh.Config{KeyExchanges: []string{ssh.InsecureKeyExchangeDH1SHA1}}, NoClientAuth: true}
+			config.AddHostKey(key)
+			_, _, _, _ = ssh.NewServerConn(conn, config)
+			_ = conn.Close()
+		}
+	})
+	cfg := Config{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, User: "deploy", HostKey: []string{sshtest.Line(key.PublicKey())}} //nolint:forcetypeassert // it is
+	_, err = newPool(t).Get(testContext(t), cfg)
+	_ = listener.Close()
+	wg.Wait()
+	if got := as[*DialError](t, err); got.Kind != DialHandshake || connections != 1 {
+		t.Errorf("%d connections, %+v", connections, got)
+	}
+	contains(t, err.Error(), "key exchange")
+}
+
+// sshd drops connections at random while too many log in; fewer at once are none the slower.
+func TestDialsToOneAddressWaitForEachOther(t *testing.T) {
+	s := sshtest.New(t, func(s *sshtest.Server) { s.MaxStartups = maxDials })
+	p := newPool(t)
+	var hosts sync.WaitGroup
+	for i := range 40 {
+		cfg := configFor(t, s)
+		cfg.User = fmt.Sprint("user", i)
+		hosts.Go(func() {
+			if _, err := p.Get(testContext(t), cfg); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	hosts.Wait()
+	// The server counts a login a moment after the client does, so that one or two may be turned away and come again.
+	if got := s.Stats(); got.Logins != 40 || got.Dropped > 10 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestDeadConnectionIsReplaced(t *testing.T) {
+	s := sshtest.New(t)
+	p := newPool(t)
+	cfg := configFor(t, s)
+	first, err := p.Get(testContext(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Disconnect()
+	<-first.gone
+	waitUntil(t, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.live) == 0
+	})
+	if second, err := p.Get(testContext(t), cfg); err != nil || second == first {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestClosedPool(t *testing.T) {
+	running := make(chan struct{}, 1)
+	s := sshtest.New(t, script(map[string]sshtest.Exec{"long": until(running)}))
+	p := newPool(t)
+	cfg := configFor(t, s)
+	other := cfg
+	port, arrived, open := gate(t, s)
+	defer open()
+	other.Port = port
+	dialling, command := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := p.Get(testContext(t), other)
+		dialling <- err
+	}()
+	go func() {
+		_, err := p.Host(cfg).Run(testContext(t), "long", nil, nil, nil)
+		command <- err
+	}()
+	<-arrived
+	<-running
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-dialling; err == nil {
+		t.Error("a dial survived")
+	}
+	as[*ConnectionLostError](t, <-command)
+	if _, err := p.Get(testContext(t), cfg); !errors.Is(err, ErrPoolClosed) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestEveryHopIsItsOwn(t *testing.T) {
+	hopKey := func(user, key string) func(*sshtest.Server) {
+		signer, err := ssh.ParsePrivateKey([]byte(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func(s *sshtest.Server) {
+			s.Authorized = func(u string, k ssh.PublicKey) bool { return u == user && sameKey(k, signer.PublicKey()) }
+		}
+	}
+	var keys [3]string
+	for i := range keys {
+		keys[i], _ = sshtest.NewPrivateKey(t, "")
+	}
+	target := sshtest.New(t, hopKey("deploy", keys[2]))
+	inner := sshtest.New(t, hopKey("jump2", keys[1]))
+	outer := sshtest.New(t, hopKey("jump1", keys[0]))
+	names := map[string]string{"rmq1.internal:22": target.Addr(), "rmq2.internal:22": target.Addr(), "inner.dmz:2222": inner.Addr()}
+	resolve := func(addr string) (string, error) {
+		if real, ok := names[addr]; ok {
+			return real, nil
+		}
+		return "", errors.New("no such place")
+	}
+	outer.Set(func(s *sshtest.Server) { s.ForwardTo = resolve })
+	inner.Set(func(s *sshtest.Server) { s.ForwardTo = resolve })
+	cfg := configFor(t, target)
+	cfg.Host, cfg.Port, cfg.PrivateKey = "rmq1.internal", 0, Secret(keys[2])
+	first, second := configFor(t, outer), configFor(t, inner)
+	first.User, first.PrivateKey = "jump1", Secret(keys[0])
+	second.Host, second.Port, second.User, second.PrivateKey = "inner.dmz", 2222, "jump2", Secret(keys[1])
+	cfg.Bastions = []Config{first, second}
+	p := newPool(t)
+	run(t, p.Host(cfg), "x", "")
+	beside := cfg
+	beside.Host = "rmq2.internal"
+	run(t, p.Host(beside), "x", "")
+	if a, b := outer.Stats(), inner.Stats(); a.Logins != 1 || b.Logins != 1 || a.Forwards != 1 || b.Forwards != 2 {
+		t.Errorf("two hosts behind the same bastions: %+v, %+v", a, b)
+	}
+
+	wrong := cfg
+	wrong.Bastions = []Config{first, second}
+	wrong.Bastions[1].User = "jump1"
+	_, err := newPool(t).Get(testContext(t), wrong)
+	if got := as[*AuthError](t, err); got.Addr != "inner.dmz:2222" || got.User != "jump1" {
+		t.Errorf("%+v", got)
+	}
+	contains(t, err.Error(), "rmq1.internal:22 is reached through inner.dmz:2222: inner.dmz:2222")
+
+	wrong.Bastions = []Config{first, second}
+	wrong.Bastions[1].HostKey = first.HostKey
+	_, err = newPool(t).Get(testContext(t), wrong)
+	if got := as[*HostKeyError](t, err); got.Addr != "inner.dmz:2222" {
+		t.Errorf("%+v", got)
+	}
+
+	wrong = cfg
+	wrong.Host = "nowhere.internal"
+	_, err = newPool(t).Get(testContext(t), wrong)
+	if got := as[*DialError](t, err); got.Kind != DialForward || got.Addr != "nowhere.internal:22" || got.Attempts != 1 {
+		t.Errorf("%+v", got)
+	}
+	contains(t, err.Error(), "the bastion inner.dmz:2222 answers: no such place", "AllowTcpForwarding")
+
+	outer.Disconnect()
+	run(t, p.Host(cfg), "x", "") // everything beyond it went down with it, and came back
+}
+
+// What stops a bastion's dial is what a caller that waits for a host behind it gets to read.
+func TestGivingUpOnABastionTellsWhy(t *testing.T) {
+	target := sshtest.New(t)
+	bastion := sshtest.New(t, func(s *sshtest.Server) { s.HangUps = 1 << 30 })
+	cfg := configFor(t, target)
+	cfg.Bastions = []Config{configFor(t, bastion)}
+	p := newPool(t)
+	ctx, leave := context.WithCancelCause(testContext(t))
+	p.backoff = onceThen(func() { leave(errors.New("enough")) })
+	_, err := p.Get(ctx, cfg)
+	if got := as[*DialError](t, err); got.Addr != bastion.Addr() || got.Kind != DialReset {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A stalled handshake through a bastion has no deadline to set: only closing ends it.
+func TestStalledHostBehindBastion(t *testing.T) {
+	target := sshtest.New(t, func(s *sshtest.Server) { s.Stall = true })
+	bastion := sshtest.New(t)
+	cfg := configFor(t, target)
+	cfg.ConnectTimeout = 10 * time.Millisecond
+	cfg.Bastions = []Config{configFor(t, bastion)}
+	p := newPool(t)
+	ctx, leave := context.WithCancelCause(testContext(t))
+	p.backoff = onceThen(func() { leave(errors.New("enough")) })
+	_, err := p.Get(ctx, cfg)
+	if got := as[*DialError](t, err); got.Kind != DialTimeout || got.Addr != target.Addr() {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSlotsAreFair(t *testing.T) {
+	s := newSlots(2)
+	ctx := testContext(t)
+	for range 2 {
+		if err := s.take(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone, leave := context.WithCancel(ctx)
+	leave()
+	if err := s.take(gone); err == nil {
+		t.Error("a third slot")
+	}
+	if !s.shrink() || s.shrink() {
+		t.Error("the last slot in use is never taken away")
+	}
+	taken := make(chan error, 1)
+	go func() { taken <- s.take(ctx) }()
+	waitUntil(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.waiting) == 1
+	})
+	s.give()
+	if err := <-taken; err != nil {
+		t.Error(err)
+	}
+}
