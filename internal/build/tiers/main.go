@@ -41,10 +41,8 @@ var tiers = []tier{
 func main() {
 	log.SetFlags(0)
 
-	// An interrupt reaches `go test` by itself, and the tests clean up behind it; the summary still comes.
-	signal.Ignore(os.Interrupt)
-
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	// The tests clean up behind themselves, and the summary still comes; what has not begun is left out.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
 	good, err := run(ctx, os.Stdout, os.Args[1:])
@@ -82,6 +80,10 @@ func run(ctx context.Context, out io.Writer, chosen []string) (bool, error) {
 		}
 
 		counts = append(counts, c)
+
+		if ctx.Err() != nil {
+			break
+		}
 	}
 
 	return summarise(out, counts, os.Getenv("RABBITMQ_LAB_REQUIRED") == "1"), nil
@@ -131,7 +133,7 @@ func runTier(ctx context.Context, out io.Writer, t tier, packages []string) (cou
 
 	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-json"}, t.flags, packages)...)
 	cmd.Stderr = os.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
 
 	stdout, err := cmd.StdoutPipe()
