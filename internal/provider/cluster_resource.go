@@ -131,15 +131,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 }
 
 func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	if req.ProviderData == nil {
-		return
-	}
-	s, ok := req.ProviderData.(*session)
-	if !ok {
-		resp.Diagnostics.AddError("Unexpected provider data", fmt.Sprintf("Expected *session, got %T. Please report this to the provider's developers.", req.ProviderData))
-		return
-	}
-	r.session = s
+	r.session = sessionOf(req.ProviderData, &resp.Diagnostics)
 }
 
 func (r *clusterResource) ConfigValidators(context.Context) []resource.ConfigValidator {

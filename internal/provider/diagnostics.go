@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
@@ -61,4 +62,10 @@ func foresee(diags *diag.Diagnostics, doing string, steps []topology.Step, err e
 		}
 		diags.AddWarning(step.String(), text)
 	}
+}
+
+// sentence makes an error's text a sentence.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -12,7 +13,10 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
-var _ provider.Provider = (*rabbitmqProvider)(nil)
+var (
+	_ provider.Provider                       = (*rabbitmqProvider)(nil)
+	_ provider.ProviderWithEphemeralResources = (*rabbitmqProvider)(nil)
+)
 
 // New returns the provider's constructor, as the plugin server wants it.
 func New(version string) func() provider.Provider {
@@ -56,7 +60,7 @@ func (p *rabbitmqProvider) Configure(ctx context.Context, req provider.Configure
 	s := newSession()
 	if !req.Config.Raw.IsFullyKnown() {
 		s.unknown = true
-		resp.ResourceData, resp.DataSourceData = s, s
+		resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = s, s, s
 		return
 	}
 	defaults, diags := providerSSH(ctx, model.SSH)
@@ -66,11 +70,15 @@ func (p *rabbitmqProvider) Configure(ctx context.Context, req provider.Configure
 	if !model.Rabbitmqctl.IsNull() && len(s.rabbitmqctl) == 0 {
 		resp.Diagnostics.AddAttributeError(path.Root("rabbitmqctl"), "Empty rabbitmqctl", "The list names no program. Leave the attribute out for the default.")
 	}
-	resp.ResourceData, resp.DataSourceData = s, s
+	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = s, s, s
 }
 
 func (p *rabbitmqProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newClusterResource}
+	return []func() resource.Resource{newClusterResource, newCookieResource}
+}
+
+func (p *rabbitmqProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{newCookieEphemeral}
 }
 
 func (p *rabbitmqProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }

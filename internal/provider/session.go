@@ -21,12 +21,27 @@ type session struct {
 	rabbitmqctl []string
 	pool        *ssh.Pool
 	locks       nodeLocks
+	restarting  chan struct{} // holds one token: whoever has it may restart a broker
+}
+
+// sessionOf takes the session out of what the provider hands its resources; before it is configured there is none.
+func sessionOf(data any, diags *diagnostics) *session {
+	if data == nil {
+		return nil
+	}
+	s, ok := data.(*session)
+	if !ok {
+		diags.AddError("Unexpected provider data", fmt.Sprintf("Expected *session, got %T. Please report this to the provider's developers.", data))
+	}
+	return s
 }
 
 func newSession() *session {
 	return &session{
 		pool:  ssh.NewPool(ssh.Options{Logger: logger()}),
 		locks: nodeLocks{held: map[string]bool{}, changed: make(chan struct{})},
+
+		restarting: make(chan struct{}, 1),
 	}
 }
 
@@ -68,6 +83,19 @@ func (s *session) node(name string, h host) (*rabbitmq.Node, error) {
 	}
 	machine := remote.New(s.pool.Host(settings.Config), h.Address, remote.Options{Become: settings.Become, Logger: logger()})
 	return rabbitmq.New(machine, rabbitmq.Config{Name: name, CLI: cli, Service: h.Service}), nil
+}
+
+// oneRestart gives a restart of node's broker that waits for its turn: brokers of one run restart one at a time.
+func (s *session) oneRestart(node *rabbitmq.Node) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case s.restarting <- struct{}{}:
+			defer func() { <-s.restarting }()
+			return node.Restart(ctx)
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for another broker of this run to restart: %w", ctx.Err())
+		}
+	}
 }
 
 // nodeLocks lets one resource at a time change the cluster of some nodes. Two resources that share a node exclude each

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	eschema "github.com/hashicorp/terraform-plugin-framework/ephemeral/schema"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	rschema "github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -167,6 +168,29 @@ func hostSSHAttribute() rschema.SingleNestedAttribute {
 		Optional:            true,
 		Attributes:          attributes,
 		MarkdownDescription: "What is different for this host; the provider's `ssh` holds for the rest. It is kept in state and holds no secret.",
+	}
+}
+
+// ephemeralSSHAttribute is hostSSHAttribute for ephemeral resources, whose schemas have types of their own.
+func ephemeralSSHAttribute() eschema.SingleNestedAttribute {
+	attributes := map[string]eschema.Attribute{}
+	for _, f := range sshFields {
+		if !f.host {
+			continue
+		}
+		switch f.kind {
+		case types.Int32Type:
+			attributes[f.name] = eschema.Int32Attribute{Optional: true, MarkdownDescription: f.text, Validators: portRange}
+		case types.BoolType:
+			attributes[f.name] = eschema.BoolAttribute{Optional: true, MarkdownDescription: f.text}
+		default:
+			attributes[f.name] = eschema.StringAttribute{Optional: true, MarkdownDescription: f.text, Validators: f.validator}
+		}
+	}
+	return eschema.SingleNestedAttribute{
+		Optional:            true,
+		Attributes:          attributes,
+		MarkdownDescription: "What is different for this host; the provider's `ssh` holds for the rest.",
 	}
 }
 

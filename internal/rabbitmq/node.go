@@ -19,9 +19,9 @@ import (
 // Account is the account that RabbitMQ's packages run the broker as.
 const Account = "rabbitmq"
 
-// Config says how a node is driven. The zero value of each field but Name is the package's default.
+// Config says how a node is driven. The zero value of each field is the package's default.
 type Config struct {
-	Name    string   // the Erlang node name
+	Name    string   // the Erlang node name; empty for the host's default node
 	CLI     []string // argv prefix that stands for rabbitmqctl; default: rabbitmqctl as the broker's account
 	Service string   // the systemd unit; default rabbitmq-server
 }
@@ -80,7 +80,10 @@ func (n *Node) tool(name string, args ...string) []string {
 	argv := append([]string{}, n.config.CLI...)
 	last := len(argv) - 1
 	argv[last] = strings.TrimSuffix(argv[last], "rabbitmqctl") + name
-	return append(append(argv, "-n", n.config.Name), args...)
+	if n.config.Name != "" {
+		argv = append(argv, "-n", n.config.Name)
+	}
+	return append(argv, args...)
 }
 
 // run runs a command and returns what it printed. A failure that RabbitMQ reported is a *CommandError; any other error
@@ -125,7 +128,7 @@ func (n *Node) Status(ctx context.Context, ask Ask) (Status, error) {
 	if err != nil {
 		return Status{}, &ProbeError{Host: n.host.Address(), Node: n.config.Name, Reason: err.Error(), Output: string(out)}
 	}
-	if status.Node != n.config.Name {
+	if n.config.Name != "" && status.Node != n.config.Name {
 		return Status{}, &ProbeError{Host: n.host.Address(), Node: n.config.Name, Reason: fmt.Sprintf("the node that answered is %s", status.Node), Output: string(out)}
 	}
 	return status, nil
