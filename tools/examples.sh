@@ -30,7 +30,7 @@ validate() { # validate NAME FILE...
 	cp "${@:2}" "$work/config"
 	"$cli" -chdir="$work/config" validate -no-color >"$work/log" 2>&1 || {
 		printf '%s is not valid:\n' "$1"
-		cat "$work/log"
+		sed -n "/^Error/,\$p" "$work/log" # after the warning that overrides are in effect
 		failed=1
 	}
 }

@@ -1,0 +1,4 @@
+import {
+  to = rabbitmq_erlang_cookie.this["10.0.0.11"]
+  id = "10.0.0.11"
+}
