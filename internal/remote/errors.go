@@ -39,8 +39,12 @@ func (e *SudoError) Error() string {
 		fmt.Fprintf(&b, " (%s)", e.Text)
 	}
 	switch e.Kind {
-	case SudoPasswordRequired, SudoNotPermitted:
-		fmt.Fprintf(&b, ". Allow it without a password, with a line in /etc/sudoers.d such as: %s ALL=(%s) NOPASSWD: ALL", e.User, e.As)
+	case SudoPasswordRequired:
+		// sudo asks before it looks whether its rules name the command.
+		fmt.Fprintf(&b, ". Either sudo asks %s for a password, or its rules do not list this command. Allow it with a line in /etc/sudoers.d such as: %s ALL=(%s) NOPASSWD: ALL",
+			e.User, e.User, e.As)
+	case SudoNotPermitted:
+		fmt.Fprintf(&b, ". Allow it with a line in /etc/sudoers.d such as: %s ALL=(%s) NOPASSWD: ALL", e.User, e.As)
 	case SudoTTYRequired:
 		fmt.Fprintf(&b, ". Commands run without a terminal: add to /etc/sudoers.d: Defaults:%s !requiretty", e.User)
 	case SudoMissing:

@@ -163,4 +163,3 @@ func (h *Host) account(user string) string {
 	}
 	return "the login user"
 }
-

@@ -199,7 +199,8 @@ const inPath = `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH; ` +
 	`command -v "$0" >/dev/null 2>&1 || { echo "` + missingMark + `" >&2; exit 127; }; exec "$0" "$@"`
 
 // asRootLogin is sudo for a root login on a host without it. runuser leaves HOME as it is.
-const asRootLogin = `u=$0; h=$(getent passwd "$u" | cut -d: -f6); test -n "$h" || { echo "rabbitmq-topology: no such user" >&2; exit 1; }; ` +
+const asRootLogin = `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH; u=$0; ` +
+	`command -v runuser >/dev/null 2>&1 || { echo "rabbitmq-topology: neither sudo nor runuser" >&2; exit 1; }; h=$(getent passwd "$u" | cut -d: -f6); test -n "$h" || { echo "rabbitmq-topology: no such user" >&2; exit 1; }; ` +
 	`HOME=$h; export HOME; exec runuser -u "$u" -- "$@"`
 
 // argv is the whole command for the login shell.
@@ -228,6 +229,7 @@ var sudoVerdicts = []struct {
 	kind SudoKind
 	text *regexp.Regexp
 }{
+	{SudoMissing, regexp.MustCompile(`(?m)^rabbitmq-topology: neither sudo nor runuser$`)},
 	{SudoTTYRequired, regexp.MustCompile(`(?m)^sudo(?:\.ws)?: .*must have a tty.*$`)},
 	{SudoPasswordRequired, regexp.MustCompile(`(?m)^sudo(?:\.ws)?: (?:a password is required|interactive authentication is required|a terminal is required to .*)$`)},
 	{SudoUnknownUser, regexp.MustCompile(`(?m)^(?:sudo(?:\.ws)?: (?:unknown user:? .*|user '.*' not found)|rabbitmq-topology: no such user)$`)},
