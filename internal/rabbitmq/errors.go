@@ -58,7 +58,7 @@ func (k Kind) Next(node, host string) string {
 	case NodeDown:
 		return fmt.Sprintf("On %s look at `systemctl status rabbitmq-server` and its journal; the node name there must be %s (`epmd -names`).", host, node)
 	case CookieRejected:
-		return "The cookie file that rabbitmqctl reads differs from the cookie the broker runs with: compare `rabbitmq-diagnostics erlang_cookie_hash` with the file, and manage it with rabbitmq_erlang_cookie."
+		return "The cookie file that rabbitmqctl reads differs from the cookie the broker runs with: compare `rabbitmq-diagnostics erlang_cookie_hash` with the file, and give the host the right one with rabbitmq_erlang_cookie (when both are in one configuration: apply that with -target first)."
 	case CookieFile:
 		return "The file must belong to the broker's account with mode 0400 or 0600 and hold 1 to 255 printable characters."
 	case HostUnknown:
@@ -148,6 +148,8 @@ func classify(text string) Kind {
 var (
 	// logLine is a line of the CLI's own logger, which mixes with its output on every version.
 	logLine = regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d{3} \[\w+\]`)
+	// distribution is why the CLI's own Erlang did not get as far as talking to a node.
+	distribution = regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{3} \[error\] (.*)$`)
 	// ansi are colour codes. 3.8 and 3.10 mis-encode the escape byte as U+B100 in JSON.
 	ansi = regexp.MustCompile("(?:\x1b|\uB100)\\[[0-9;]*m")
 )
@@ -155,6 +157,11 @@ var (
 // cause takes RabbitMQ's own words out of what a failed command printed.
 func cause(stdout, stderr []byte) string {
 	text := ansi.ReplaceAllString(string(stderr)+"\n"+string(stdout), "")
+	if strings.Contains(text, "Distribution failed") {
+		if m := distribution.FindStringSubmatch(text); m != nil {
+			return m[1]
+		}
+	}
 	var kept []string
 	for _, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)

@@ -131,19 +131,37 @@ func (e *WrongHostError) Error() string {
 	return fmt.Sprintf("host %s is not the machine that node %s runs on, although the node answers from there over the network: correct the `host` of %s", e.Host, e.Node, e.Node)
 }
 
+// CookieFileError tells that Erlang will not take a cookie file as it is.
+type CookieFileError struct{ Host, Path, Mode, Owner, Account string }
+
+// Error implements error.
+func (e *CookieFileError) Error() string {
+	return fmt.Sprintf("the Erlang cookie file %s on host %s has mode %s and belongs to %s; Erlang wants 0400 or 0600 and the account %s, and rabbitmqctl cannot run before that. "+
+		"A rabbitmq_erlang_cookie for the host repairs it (when both are in one configuration: apply with -target first), or by hand: `chown %s %s; chmod 0400 %s`",
+		e.Path, e.Host, e.Mode, e.Owner, e.Account, e.Account, e.Path, e.Path)
+}
+
 // checkCookie looks at the cookie file before the first rabbitmqctl, which makes a new one when there is none
-// (measured): a read would then have changed the host. An account that may not look is no reason to stop.
+// (measured): a read would then have changed the host. With a file that Erlang does not take, rabbitmqctl tries for
+// eight seconds and prints pages.
 func (n *Node) checkCookie(ctx context.Context, home string) error {
 	if home == "" || !n.packaged() {
 		return nil
 	}
 	file := path.Join(home, ".erlang.cookie")
-	result, err := n.host.Run(ctx, remote.Command{Args: []string{"test", "-e", file}, User: n.account(), Timeout: readTimeout})
+	result, err := n.host.Run(ctx, remote.Command{Args: []string{"stat", "-L", "-c", "%04a %U", file}, User: n.account(), Timeout: readTimeout})
 	if err != nil {
 		return err
 	}
-	if result.ExitCode == 1 {
-		return &CookieMissingError{Host: n.host.Address(), Path: file}
+	if result.ExitCode != 0 {
+		if strings.Contains(string(result.Stderr), "No such file") {
+			return &CookieMissingError{Host: n.host.Address(), Path: file}
+		}
+		return fmt.Errorf("looking at %s on host %s: %s", file, n.host.Address(), excerpt(string(result.Stderr)))
+	}
+	mode, owner, _ := strings.Cut(strings.TrimSpace(string(result.Stdout)), " ")
+	if !ModeUsable(mode) || owner != n.account() {
+		return &CookieFileError{Host: n.host.Address(), Path: file, Mode: mode, Owner: owner, Account: n.account()}
 	}
 	return nil
 }
