@@ -69,7 +69,13 @@ func run(ctx context.Context, out io.Writer, chosen []string) (bool, error) {
 
 	var counts []count
 
+	interrupted := func() bool { return ctx.Err() != nil }
+
 	for _, t := range tiers {
+		if interrupted() {
+			break
+		}
+
 		if len(chosen) > 0 && !slices.Contains(chosen, t.name) {
 			continue
 		}
@@ -80,13 +86,11 @@ func run(ctx context.Context, out io.Writer, chosen []string) (bool, error) {
 		}
 
 		counts = append(counts, c)
-
-		if ctx.Err() != nil {
-			break
-		}
 	}
 
-	return summarise(out, counts, os.Getenv("RABBITMQ_LAB_REQUIRED") == "1"), nil
+	good := summarise(out, counts, os.Getenv("RABBITMQ_LAB_REQUIRED") == "1")
+
+	return good && !interrupted(), nil
 }
 
 // listPackages sorts the module's packages into tiers, those that do not compile as well: `go test` tells of them.
