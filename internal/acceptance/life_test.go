@@ -1,0 +1,164 @@
+//go:build linux
+
+package acceptance
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
+)
+
+// The main job from its begin to its end: three blank hosts become a cluster, everything that can happen to it behind
+// Terraform's back is seen and mended, a member is taken out, and the cluster is dissolved.
+func TestClusterLife(t *testing.T) {
+	rmq1, rmq2, rmq3 := blank(t)
+	w := newWorkspace(t)
+	w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "orders"`})
+
+	w.tell("a plan says each step and changes nothing", func(t *testing.T) {
+		o := w.planShows(
+			"join rabbit@rmq2 to orders as disc node through rabbit@rmq1",
+			"join rabbit@rmq3 to orders as disc node through rabbit@rmq1",
+			`name the cluster "orders"`)
+		if c := o.changes(); len(c) > 0 {
+			t.Errorf("the plan ran %q", c)
+		}
+	})
+
+	w.tell("three blank hosts become one cluster", func(t *testing.T) {
+		o := w.mustApplyPlan()
+		areOneCluster(t, rmq1, rmq2, rmq3)
+		if name := clusterStatus(t, rmq3).Name; name != "orders" {
+			t.Errorf("rmq3 calls the cluster %q", name)
+		}
+		c := o.changes()
+		for word, want := range map[string]int{"stop_app": 2, "join_cluster": 2, "start_app": 2, "set_cluster_name": 1} {
+			if got := countOf(c, word); got != want {
+				t.Errorf("%s ran %d times, want %d: %q", word, got, want, c)
+			}
+		}
+		s, _ := w.state()
+		if s.ID == "" || s.Name != "orders" || len(s.Members) != 3 {
+			t.Errorf("the state has %+v", s)
+		}
+		for node, m := range s.Members {
+			if !m.Running || m.Type != "disc" {
+				t.Errorf("the state has %s as %+v", node, m)
+			}
+		}
+		w.planIsEmpty()
+	})
+
+	w.tell("an apply after a success changes nothing", func(t *testing.T) {
+		if c := w.mustApply().changes(); len(c) > 0 {
+			t.Errorf("it ran %q", c)
+		}
+	})
+
+	w.tell("a stopped application is started", func(t *testing.T) {
+		ctl(t, rmq2, "stop_app")
+		w.planShows("running = false -> true", "start the application of rabbit@rmq2", "0 to add, 1 to change, 0 to destroy")
+		w.mustApplyPlan()
+		areOneCluster(t, rmq1, rmq2, rmq3)
+		w.planIsEmpty()
+	})
+
+	w.tell("a stopped service is started", func(t *testing.T) {
+		if err := rmq1.StopBroker(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.planShows("running = false -> true", "start the service of rabbit@rmq1")
+		w.mustApplyPlan()
+		areOneCluster(t, rmq1, rmq2, rmq3)
+		w.planIsEmpty()
+	})
+
+	w.tell("a changed name is set again", func(t *testing.T) {
+		ctl(t, rmq2, "set_cluster_name", "other")
+		w.planShows(`name = "other" -> "orders"`, `name the cluster "orders"`)
+		w.mustApplyPlan()
+		if name := clusterStatus(t, rmq3).Name; name != "orders" {
+			t.Errorf("the cluster is called %q", name)
+		}
+		w.planIsEmpty()
+	})
+
+	w.tell("a node that left by itself joins again", func(t *testing.T) {
+		leaveByHand(t, rmq3)
+		areAlone(t, rmq3)
+		w.planShows(`+ "rabbit@rmq3" = {`, "join rabbit@rmq3 to orders as disc node through rabbit@rmq1")
+		w.mustApplyPlan()
+		areOneCluster(t, rmq1, rmq2, rmq3)
+		w.planIsEmpty()
+	})
+
+	w.tell("a line that is removed takes its node out, blank and alone", func(t *testing.T) {
+		ctl(t, rmq1, "add_vhost", "kept")
+		w.write(hcl{members: entries(rmq1, rmq2), attributes: `name = "orders"`})
+		w.planShows(`- "rabbit@rmq3" = {`, "take rabbit@rmq3 out of orders through rabbit@rmq1 and leave it blank and alone")
+		w.mustApplyPlan()
+		areOneCluster(t, rmq1, rmq2)
+		areAlone(t, rmq3)
+		isBlank(t, rmq3)
+		w.planIsEmpty()
+	})
+
+	w.tell("a node that somebody joined is taken out again", func(t *testing.T) {
+		joinByHand(t, rmq3, rmq1)
+		w.planShows(`- "rabbit@rmq3" = {`, "take rabbit@rmq3 out of orders through rabbit@rmq1 and leave it blank and alone")
+		// rmq3 is not in the configuration: the host part of its node name is where it is looked for, and that name is
+		// unknown on this machine. Its peers reach it.
+		w.mustApplyPlan()
+		areOneCluster(t, rmq1, rmq2)
+		areAlone(t, rmq3)
+		w.planIsEmpty()
+	})
+
+	w.tell("a destroy leaves every node alone, and the last one with its data", func(t *testing.T) {
+		w.mustDestroy()
+		areAlone(t, rmq1, rmq2, rmq3)
+		if !slices.Contains(vhosts(t, rmq1), "kept") {
+			t.Error("rmq1 has lost its vhost")
+		}
+		isBlank(t, rmq2)
+		w.hasNoState()
+	})
+}
+
+// A cluster that somebody formed by hand is taken as it is, kept when it is destroyed, and adopted again.
+func TestClusterAdoptsAndKeeps(t *testing.T) {
+	rmq1, rmq2, rmq3 := blank(t)
+	joinByHand(t, rmq2, rmq1)
+	joinByHand(t, rmq3, rmq2)
+	ctl(t, rmq1, "set_cluster_name", "orders")
+	ctl(t, rmq1, "add_vhost", "kept")
+	w := newWorkspace(t)
+	w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: "name = \"orders\"\n  on_destroy = \"keep\""})
+
+	w.tell("adopting runs no command that changes anything", func(t *testing.T) {
+		if c := w.mustApply().changes(); len(c) > 0 {
+			t.Errorf("it ran %q", c)
+		}
+		areOneCluster(t, rmq1, rmq2, rmq3)
+		w.planIsEmpty()
+	})
+	w.tell("a destroy with keep leaves the cluster", func(t *testing.T) {
+		if c := w.mustDestroy().changes(); len(c) > 0 {
+			t.Errorf("it ran %q", c)
+		}
+		areOneCluster(t, rmq1, rmq2, rmq3)
+		w.hasNoState()
+		if !slices.Contains(vhosts(t, rmq3), "kept") {
+			t.Error("the vhost is gone")
+		}
+	})
+}
+
+// leaveByHand takes a node out of its cluster as an operator would on its own host.
+func leaveByHand(t *testing.T, h *lab.Host) {
+	t.Helper()
+	ctl(t, h, "stop_app")
+	ctl(t, h, "reset")
+	ctl(t, h, "start_app")
+}
