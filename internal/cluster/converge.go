@@ -73,6 +73,20 @@ func (f *Fleet) Dissolve(ctx context.Context, wish topology.Wish) error {
 	return err
 }
 
+// TakeOut makes the leaving members of a wish leave. A member that cannot be told to have left, because nobody who could
+// know runs, is an error.
+func (f *Fleet) TakeOut(ctx context.Context, wish topology.Wish) error {
+	seen, err := f.quietly(ctx, f.full())
+	if err != nil {
+		return err
+	}
+	if _, ok := seen.Base(wish); !ok {
+		return &NobodyRunsError{Nodes: told(seen)}
+	}
+	_, err = f.converge(ctx, wish, seen)
+	return err
+}
+
 // NobodyRunsError tells that a cluster cannot be dissolved because no member runs that was reached.
 type NobodyRunsError struct{ Nodes []string }
 
@@ -102,13 +116,14 @@ func (f *Fleet) Converge(ctx context.Context, wish topology.Wish) (topology.Read
 }
 
 func (f *Fleet) converge(ctx context.Context, wish topology.Wish, seen topology.Snapshot) (topology.Reading, error) {
+	defer f.Memory.forget()
 	for range patience {
 		steps, err := topology.Plan(wish, seen)
 		if err != nil {
 			return topology.Reading{}, err
 		}
 		if len(steps) == 0 {
-			return topology.Read(wish.Members, seen)
+			return topology.ReadWished(wish, seen)
 		}
 		batch := sideBySide(steps)
 		if failed := f.do(ctx, batch); failed != nil {

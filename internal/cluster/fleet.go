@@ -19,6 +19,8 @@ type Fleet struct {
 	Nodes map[string]*rabbitmq.Node
 	// Stranger returns the node of a member that the configuration does not name.
 	Stranger func(name string) (*rabbitmq.Node, error)
+	// Memory shares looks between the resources of one run; nil shares nothing.
+	Memory *Memory
 	// Report is told every step before it is done, every wait and every recovery.
 	Report func(ctx context.Context, message string)
 }
@@ -54,14 +56,15 @@ func (f *Fleet) look(ctx context.Context, ask rabbitmq.Ask) sighting {
 	return seen
 }
 
-// completeInventory asks the first voice of a cluster for the inventory when whoever should have given it did not
-// answer.
+// completeInventory asks a voice of a cluster for the inventory when whoever should have given it did not answer.
 func (f *Fleet) completeInventory(ctx context.Context, seen *sighting) {
 	missing := map[string]*rabbitmq.Node{}
 	for _, c := range seen.Clusters() {
-		first := c.Voices[0]
-		if node, ours := f.Nodes[first]; ours && seen.Snapshot[first].Holds == nil {
-			missing[first] = node
+		if seen.Holds(c) != nil {
+			continue
+		}
+		if i := slices.IndexFunc(c.Voices, func(voice string) bool { return f.Nodes[voice] != nil }); i >= 0 {
+			missing[c.Voices[i]] = f.Nodes[c.Voices[i]]
 		}
 	}
 	f.ask(ctx, missing, rabbitmq.Ask{Inventory: true}, seen)

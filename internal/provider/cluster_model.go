@@ -132,3 +132,12 @@ func (m *clusterModel) take(ctx context.Context, r topology.Reading, before map[
 	}
 	return diags
 }
+
+// identity names the cluster by its first member.
+func (m clusterModel) identity(ctx context.Context) memberIdentity {
+	members, _ := m.members(ctx)
+	for _, node := range slices.Sorted(maps.Keys(members)) {
+		return memberIdentity{Node: types.StringValue(node), Host: members[node].Host}
+	}
+	return memberIdentity{}
+}

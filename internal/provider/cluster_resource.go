@@ -19,9 +19,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-log/tflog"
 
-	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/cluster"
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
 )
@@ -31,6 +29,8 @@ var (
 	_ resource.ResourceWithConfigure        = (*clusterResource)(nil)
 	_ resource.ResourceWithModifyPlan       = (*clusterResource)(nil)
 	_ resource.ResourceWithConfigValidators = (*clusterResource)(nil)
+	_ resource.ResourceWithImportState      = (*clusterResource)(nil)
+	_ resource.ResourceWithIdentity         = (*clusterResource)(nil)
 )
 
 func newClusterResource() resource.Resource { return &clusterResource{} }
@@ -52,6 +52,7 @@ const (
 
 func (r *clusterResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_cluster"
+	resp.ResourceBehavior.MutableIdentity = true // any member stands for the cluster, and members come and go
 }
 
 func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
@@ -128,6 +129,10 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 			},
 		},
 	}
+}
+
+func (r *clusterResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = memberIdentitySchema
 }
 
 func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
@@ -230,11 +235,12 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if resp.Diagnostics.HasError() || r.session.unknown || !known(members) || plan.Name.IsUnknown() || plan.AllowDataLoss.IsUnknown() {
 		return
 	}
+	r.session.claims.cluster(slices.Collect(maps.Keys(members)), &resp.Diagnostics)
 	r.checkSettings(members, resp)
 	if resp.Diagnostics.HasError() || !changes(plan, state, members, before) {
 		return
 	}
-	fleet, err := r.fleet(members, before, false)
+	fleet, err := r.session.fleet(members, before, false)
 	if err != nil {
 		fail(&resp.Diagnostics, "plan the cluster", err)
 		return
@@ -276,7 +282,7 @@ func (r *clusterResource) foreseeDestroy(ctx context.Context, req resource.Modif
 	if resp.Diagnostics.HasError() || r.session.unknown || state.OnDestroy.ValueString() == keep {
 		return
 	}
-	fleet, err := r.fleet(members, nil, false)
+	fleet, err := r.session.fleet(members, nil, false)
 	if err != nil {
 		fail(&resp.Diagnostics, "plan the end of the cluster", err)
 		return
@@ -285,26 +291,6 @@ func (r *clusterResource) foreseeDestroy(ctx context.Context, req resource.Modif
 	defer cancel()
 	steps, err := fleet.PreviewDissolve(ctx, state.wish(members))
 	foresee(&resp.Diagnostics, "dissolve the cluster", steps, err)
-}
-
-// fleet gives the nodes of members. Nodes in before are still reached as they were; any other member that turns up is
-// reached under the host part of its name.
-func (r *clusterResource) fleet(members, before map[string]memberModel, wait bool) (*cluster.Fleet, error) {
-	f := &cluster.Fleet{
-		Nodes:  map[string]*rabbitmq.Node{},
-		Report: func(ctx context.Context, message string) { tflog.Info(ctx, message) },
-	}
-	for node, m := range members {
-		h := m.host(node)
-		h.Wait = wait
-		built, err := r.session.node(node, h)
-		if err != nil {
-			return nil, err
-		}
-		f.Nodes[node] = built
-	}
-	f.Stranger = func(node string) (*rabbitmq.Node, error) { return r.session.node(node, before[node].host(node)) }
-	return f, nil
 }
 
 func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -328,6 +314,7 @@ func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, plan.identity(ctx))...)
 }
 
 func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -347,13 +334,14 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, state.identity(ctx))...)
 }
 
 // refresh reads the cluster of a state into it. On an error the state is untouched.
 func (r *clusterResource) refresh(ctx context.Context, state *clusterModel, diags *diagnostics) {
 	members, d := state.members(ctx)
 	diags.Append(d...)
-	fleet, err := r.fleet(members, nil, false)
+	fleet, err := r.session.fleet(members, nil, false)
 	if err != nil {
 		fail(diags, "read the cluster", err)
 		return
@@ -383,6 +371,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if ok {
 		resp.Diagnostics.Append(plan.take(ctx, reading, members)...)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+		resp.Diagnostics.Append(resp.Identity.Set(ctx, plan.identity(ctx))...)
 		return
 	}
 	// Part of the change may be done: the state tells what is, so that the next plan shows what is left. Members that
@@ -399,7 +388,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 func (r *clusterResource) converge(ctx context.Context, doing string, plan clusterModel, before map[string]memberModel, wait bool, diags *diagnostics) (map[string]memberModel, topology.Reading, bool) {
 	members, d := plan.members(ctx)
 	diags.Append(d...)
-	fleet, err := r.fleet(members, before, wait)
+	fleet, err := r.session.fleet(members, before, wait)
 	if err != nil {
 		fail(diags, doing, err)
 		return nil, topology.Reading{}, false
@@ -430,7 +419,7 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	fleet, err := r.fleet(members, nil, false)
+	fleet, err := r.session.fleet(members, nil, false)
 	if err != nil {
 		fail(&resp.Diagnostics, "dissolve the cluster", err)
 		return
@@ -444,4 +433,34 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	if err := fleet.Dissolve(ctx, state.wish(members)); err != nil {
 		fail(&resp.Diagnostics, "dissolve the cluster", err)
 	}
+}
+
+// ImportState takes "NODE" or "NODE,HOST" of any one member, as rabbitmq_cluster_member does, and brings in all members.
+// How the others are reached follows from the one that is named: by the addresses that it has for them when it is named
+// by an address, by the host parts of their names otherwise.
+func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	identity := identityOf(ctx, req, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	node, address := identity.Node.ValueString(), identity.Host.ValueString()
+	others, name, err := r.session.discover(ctx, node, address)
+	if err != nil {
+		fail(&resp.Diagnostics, "import the cluster of "+node, err)
+		return
+	}
+	members := map[string]memberModel{node: imported(address)}
+	for other, host := range others {
+		members[other] = imported(host)
+	}
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("members"), members)...)
+	if !strings.Contains(name, "@") { // somebody named it: unnamed clusters are called after a node
+		resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("name"), name)...)
+	}
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("allow_data_loss"), false)...)
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("on_destroy"), dissolve)...)
+}
+
+func imported(address string) memberModel {
+	return memberModel{Host: types.StringValue(address), SSH: types.ObjectNull(hostSSHType.AttrTypes), Rabbitmqctl: types.ListNull(types.StringType)}
 }

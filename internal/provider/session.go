@@ -3,12 +3,15 @@ package provider
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
 
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/cluster"
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/remote"
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh"
@@ -21,6 +24,8 @@ type session struct {
 	rabbitmqctl []string
 	pool        *ssh.Pool
 	locks       nodeLocks
+	memory      cluster.Memory
+	claims      claims
 	restarting  chan struct{} // holds one token: whoever has it may restart a broker
 }
 
@@ -94,6 +99,110 @@ func (s *session) oneRestart(node *rabbitmq.Node) func(context.Context) error {
 			return node.Restart(ctx)
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for another broker of this run to restart: %w", ctx.Err())
+		}
+	}
+}
+
+// fleet gives nodes as a fleet. Nodes in before are still reached as they were; any other member that turns up is
+// reached under the host part of its name. With wait, a host that does not answer yet is waited for.
+func (s *session) fleet(nodes, before map[string]memberModel, wait bool) (*cluster.Fleet, error) {
+	f := &cluster.Fleet{
+		Nodes:    map[string]*rabbitmq.Node{},
+		Stranger: func(node string) (*rabbitmq.Node, error) { return s.node(node, before[node].host(node)) },
+		Memory:   &s.memory,
+		Report:   func(ctx context.Context, message string) { tflog.Info(ctx, message) },
+	}
+	for node, m := range nodes {
+		h := m.host(node)
+		h.Wait = wait
+		built, err := s.node(node, h)
+		if err != nil {
+			return nil, err
+		}
+		f.Nodes[node] = built
+	}
+	return f, nil
+}
+
+// discover asks a node for the other members of its cluster, the cluster's name, and where the others are: by the addresses that it has for them
+// when it was itself named by an address, by the host parts of their names otherwise.
+func (s *session) discover(ctx context.Context, node, address string) (others map[string]string, clusterName string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	asked, err := s.node(node, host{Address: address})
+	if err != nil {
+		return nil, "", err
+	}
+	o, err := asked.Observe(ctx, rabbitmq.Ask{})
+	if err != nil {
+		return nil, "", err
+	}
+	if o.Condition != rabbitmq.Running {
+		return nil, "", fmt.Errorf("%s on host %s does not run, so that it cannot tell who is in its cluster: start it, or name another member", node, address)
+	}
+	others = map[string]string{}
+	var names []string
+	for _, member := range o.Status.Members() {
+		if member != node {
+			others[member] = rabbitmq.HostPart(member)
+			names = append(names, rabbitmq.HostPart(member))
+		}
+	}
+	if net.ParseIP(address) == nil || len(others) == 0 {
+		return others, o.Status.ClusterName, nil
+	}
+	status, err := asked.Status(ctx, rabbitmq.Ask{Resolve: names})
+	if err != nil {
+		return nil, "", err
+	}
+	for _, found := range status.Resolves {
+		for member := range others {
+			if rabbitmq.HostPart(member) == found.Host && len(found.Addresses) > 0 {
+				others[member] = found.Addresses[0]
+			}
+		}
+	}
+	return others, o.Status.ClusterName, nil
+}
+
+// claims remembers which nodes are managed in which way in one run. A cluster that is managed as a whole would take out
+// what a member resource brought in, and the other way round.
+type claims struct {
+	mu       sync.Mutex
+	clusters map[string]bool
+	members  map[string][]string // the nodes that a member resource knows, by its node
+}
+
+func (c *claims) cluster(nodes []string, diags *diagnostics) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.clusters == nil {
+		c.clusters = map[string]bool{}
+	}
+	for _, node := range nodes {
+		c.clusters[node] = true
+	}
+	for member, known := range c.members {
+		c.conflict(member, known, diags)
+	}
+}
+
+func (c *claims) member(node string, known []string, diags *diagnostics) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.members == nil {
+		c.members = map[string][]string{}
+	}
+	c.members[node] = known
+	c.conflict(node, known, diags)
+}
+
+func (c *claims) conflict(member string, known []string, diags *diagnostics) {
+	for _, node := range known {
+		if c.clusters[node] {
+			diags.AddError("Two resources manage one cluster", fmt.Sprintf("rabbitmq_cluster_member manages %s, and rabbitmq_cluster manages %s, which is the same cluster or would become it. "+
+				"rabbitmq_cluster takes out every member that it does not list. Use one of the two: see the guide \"Members or cluster\".", member, node))
+			return
 		}
 	}
 }

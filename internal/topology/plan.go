@@ -21,9 +21,7 @@ func Plan(w Wish, s Snapshot) ([]Step, error) {
 	if p.based {
 		p.join()
 		p.types()
-		if w.Only {
-			p.remove()
-		}
+		p.remove()
 		p.rename()
 		p.guard()
 	}
@@ -54,7 +52,7 @@ func Dissolve(w Wish, s Snapshot) (Wish, bool) {
 
 func (s Snapshot) copiesOn(c Cluster, node string) int {
 	n := 0
-	if holds := s[c.Voices[0]].Holds; holds != nil {
+	if holds := s.Holds(c); holds != nil {
 		for _, q := range holds.queues() {
 			if slices.Contains(q.Copies, node) {
 				n += q.Count
@@ -182,8 +180,30 @@ func (p *planner) expel(node string) {
 	p.add(step)
 }
 
-// seed is the member that others join through.
-func (p *planner) seed() string { return p.base.Voices[0] }
+// seed is the member that others join and leave through: one that stays, a configured one if there is any, a disc node
+// if there is any.
+func (p *planner) seed() string {
+	best, rank := "", -1
+	for _, node := range p.base.Voices {
+		r := 0
+		if p.wish.leaves(node) {
+			continue
+		}
+		if p.wish.related(node) {
+			r += 2
+		}
+		if p.base.Members[node] == Disc {
+			r++
+		}
+		if r > rank {
+			best, rank = node, r
+		}
+	}
+	if best == "" {
+		return p.base.Voices[0]
+	}
+	return best
+}
 
 // joinLoses says what a join destroys on the joiner: RabbitMQ resets it, on every version.
 func (p *planner) joinLoses(node string) string {
@@ -274,7 +294,7 @@ func (p *planner) peerOf(node string) string {
 func (p *planner) remove() {
 	var dead, live []string
 	for _, node := range sortedKeys(p.base.Members) {
-		if _, wished := p.wish.Members[node]; wished {
+		if !p.wish.leaves(node) {
 			continue
 		}
 		if p.base.Runs(node) {
@@ -283,11 +303,11 @@ func (p *planner) remove() {
 			dead = append(dead, node)
 		}
 	}
-	if len(dead)+len(live) == 0 {
-		return
+	if len(dead)+len(live) == 0 || len(dead)+len(live) == len(p.base.Members) && !p.wish.Only {
+		return // nobody leaves, or the last member does: it ends alone and keeps its data
 	}
-	via := p.stays()
-	if via == "" {
+	via := p.seed()
+	if p.wish.leaves(via) {
 		p.refusal.refuse(RuleNobodyRuns, strings.Join(append(dead, live...), ", "), "Start one of the wished members first.",
 			"a member leaves through another one, and no member that shall stay runs")
 		return
@@ -302,26 +322,9 @@ func (p *planner) remove() {
 	}
 }
 
-// stays is a running member that shall stay one, a disc node if there is any.
-func (p *planner) stays() string {
-	var any string
-	for _, node := range p.base.Voices {
-		if _, wished := p.wish.Members[node]; !wished {
-			continue
-		}
-		if p.base.Members[node] == Disc {
-			return node
-		}
-		if any == "" {
-			any = node
-		}
-	}
-	return any
-}
-
 // removalLoses says which queues have their only copy on node.
 func (p *planner) removalLoses(node string) string {
-	holds := p.seen[p.seed()].Holds
+	holds := p.seen.Holds(p.base)
 	if holds == nil {
 		return ""
 	}
@@ -332,7 +335,7 @@ func (p *planner) removalLoses(node string) string {
 // replicas, the last disc node.
 func (p *planner) checkRemoval(gone []string, via string) {
 	names := strings.Join(gone, ", ")
-	holds := p.seen[p.seed()].Holds
+	holds := p.seen.Holds(p.base)
 	switch {
 	case p.wish.AllowDataLoss:
 	case holds == nil:

@@ -36,6 +36,13 @@ func TestScenarios(t *testing.T) {
 					return "nobody runs\n"
 				}
 				return fmt.Sprintf("%s stays\n", last.names()[0]) + told(Plan(last, seen))
+			case "member":
+				node := wish.names()[0]
+				m, name, found, err := ReadMember(node, wish.Peers, seen)
+				if err != nil || !found {
+					return fmt.Sprintf("found=%t err=%v\n", found, err)
+				}
+				return fmt.Sprintf("%s of %q, running=%t\n", m.Type, name, m.Running)
 			case "read":
 				return reading(Read(wish.Members, seen))
 			}
@@ -107,6 +114,8 @@ func wanted(w *Wish, word string) {
 		w.Name = value
 	case "peers":
 		w.Peers = fulls(value)
+	case "leaving":
+		w.Leaving = fulls(value)
 	default:
 		node, kind, typed := strings.Cut(word, ":")
 		if !typed {

@@ -31,7 +31,13 @@ func (e *UnknownError) Error() string {
 // Read says what the cluster of the known members is. A member drops out only when running members prove that it is
 // none; when nobody runs, the known members stay, as not running.
 func Read(known map[string]Type, s Snapshot) (Reading, error) {
-	base, ok := s.Base(Wish{Members: known})
+	return ReadWished(Wish{Members: known}, s)
+}
+
+// ReadWished is Read for the cluster that a wish builds on.
+func ReadWished(w Wish, s Snapshot) (Reading, error) {
+	known := w.Members
+	base, ok := s.Base(w)
 	if !ok {
 		return readStopped(known, s)
 	}
@@ -62,4 +68,23 @@ func readStopped(known map[string]Type, s Snapshot) (Reading, error) {
 		return Reading{}, &UnknownError{Causes: causes}
 	}
 	return r, nil
+}
+
+// ReadMember says whether node is a member of a cluster, in one of three ways: it is, it is proved not to be, or an
+// *UnknownError. Its cluster is the one that most of it and its peers are in; a node that stands alone while none of its
+// peers is in a cluster that could miss it is the only member of its own.
+func ReadMember(node string, peers []string, s Snapshot) (m Member, name string, found bool, err error) {
+	base, ok := s.Base(Wish{Members: map[string]Type{node: Disc}, Peers: peers})
+	if !ok {
+		r, err := readStopped(map[string]Type{node: Disc}, s)
+		return r.Members[node], "", true, err
+	}
+	if base.has(node) {
+		return Member{Type: base.Members[node], Running: base.Runs(node)}, base.Name, true, nil
+	}
+	// Killed between being forgotten and being reset: its host is not done with.
+	if view := s[node]; view.State == Stopped && slices.ContainsFunc(base.Voices, view.lists) {
+		return Member{Type: Disc}, base.Name, true, nil
+	}
+	return Member{}, "", false, nil
 }

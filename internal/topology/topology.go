@@ -26,6 +26,7 @@ type Wish struct {
 	Members map[string]Type // the nodes that shall be members and run
 	Peers   []string        // nodes to join through that are not managed here
 	Only    bool            // whoever else is a member leaves
+	Leaving []string        // members that leave, where not everybody else does
 	// AllowDataLoss lets steps destroy data. It never lets them take the majority away.
 	AllowDataLoss bool
 }
@@ -36,7 +37,13 @@ func (w Wish) names() []string { return sortedKeys(w.Members) }
 // related tells whether node counts when the cluster to build on is chosen.
 func (w Wish) related(node string) bool {
 	_, wished := w.Members[node]
-	return wished || slices.Contains(w.Peers, node)
+	return wished || slices.Contains(w.Peers, node) || slices.Contains(w.Leaving, node)
+}
+
+// leaves tells whether a member shall leave.
+func (w Wish) leaves(member string) bool {
+	_, wished := w.Members[member]
+	return !wished && (w.Only || slices.Contains(w.Leaving, member))
 }
 
 // State is what one node was found to be.
@@ -196,7 +203,7 @@ func (s Snapshot) Base(w Wish) (Cluster, bool) {
 				related++
 			}
 		}
-		holds := s[c.Voices[0]].Holds
+		holds := s.Holds(c)
 		return related, holds != nil && !holds.Blank()
 	}
 	sort.SliceStable(clusters, func(i, j int) bool {
@@ -211,6 +218,16 @@ func (s Snapshot) Base(w Wish) (Cluster, bool) {
 		return clusters[i].Voices[0] < clusters[j].Voices[0]
 	})
 	return clusters[0], true
+}
+
+// Holds returns what a cluster holds, from whichever of its voices was asked for it, or nil when none could tell.
+func (s Snapshot) Holds(c Cluster) *Holdings {
+	for _, voice := range c.Voices {
+		if holds := s[voice].Holds; holds != nil {
+			return holds
+		}
+	}
+	return nil
 }
 
 // split returns a pair of running nodes that list each other while one does not see the other: a partition that is

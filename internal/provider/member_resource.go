@@ -1,0 +1,490 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
+)
+
+var (
+	_ resource.Resource                = (*memberResource)(nil)
+	_ resource.ResourceWithConfigure   = (*memberResource)(nil)
+	_ resource.ResourceWithModifyPlan  = (*memberResource)(nil)
+	_ resource.ResourceWithImportState = (*memberResource)(nil)
+	_ resource.ResourceWithIdentity    = (*memberResource)(nil)
+)
+
+func newMemberResource() resource.Resource { return &memberResource{} }
+
+// memberResource is rabbitmq_cluster_member: one node's membership.
+type memberResource struct{ session *session }
+
+type memberResourceModel struct {
+	Node          types.String   `tfsdk:"node"`
+	Host          types.String   `tfsdk:"host"`
+	SSH           types.Object   `tfsdk:"ssh"`
+	Type          types.String   `tfsdk:"type"`
+	Peers         types.Map      `tfsdk:"peers"`
+	Rabbitmqctl   types.List     `tfsdk:"rabbitmqctl"`
+	Service       types.String   `tfsdk:"service"`
+	AllowDataLoss types.Bool     `tfsdk:"allow_data_loss"`
+	Running       types.Bool     `tfsdk:"running"`
+	ClusterName   types.String   `tfsdk:"cluster_name"`
+	Timeouts      timeouts.Value `tfsdk:"timeouts"`
+}
+
+type peerModel struct {
+	Host        types.String `tfsdk:"host"`
+	SSH         types.Object `tfsdk:"ssh"`
+	Type        types.String `tfsdk:"type"`
+	Rabbitmqctl types.List   `tfsdk:"rabbitmqctl"`
+	Service     types.String `tfsdk:"service"`
+}
+
+type memberIdentity struct {
+	Node types.String `tfsdk:"node"`
+	Host types.String `tfsdk:"host"`
+}
+
+func (r *memberResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_cluster_member"
+}
+
+func (r *memberResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "One node's membership of a RabbitMQ cluster. It is additive: it knows itself and the peers to join through, and leaves everybody else alone. A node that is a member already is adopted as it is.",
+		Attributes: map[string]schema.Attribute{
+			// Required attributes
+			"node": schema.StringAttribute{
+				Required:            true,
+				MarkdownDescription: "The Erlang node name (`rabbit@rmq1`). It is the node's identity: a change replaces the member.",
+				Validators:          []validator.String{nodeNameValidator{}},
+				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
+			},
+			"peers": schema.MapNestedAttribute{
+				Required:            true,
+				MarkdownDescription: "The nodes to join through, by Erlang node name; the node itself is ignored when it is listed. The largest cluster among them is joined; when all of them stand alone, the first name is the founder that the others join.",
+				NestedObject: schema.NestedAttributeObject{
+					Attributes: map[string]schema.Attribute{
+						"host": schema.StringAttribute{
+							Optional:            true,
+							MarkdownDescription: "Name or address by which the peer is reached with SSH. Default: what stands after the `@` of its name.",
+							Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+						},
+						"ssh": hostSSHAttribute(),
+						"type": schema.StringAttribute{
+							Optional:            true,
+							MarkdownDescription: "Ignored, so that one map can serve `peers` and the members' own attributes.",
+						},
+						"rabbitmqctl": schema.ListAttribute{
+							Optional:            true,
+							ElementType:         types.StringType,
+							MarkdownDescription: "Program and leading arguments that stand for `rabbitmqctl` on the peer's host. Default: the provider's.",
+						},
+						"service": schema.StringAttribute{
+							Optional:            true,
+							MarkdownDescription: "The systemd unit of the peer's broker. Default: `rabbitmq-server`.",
+						},
+					},
+				},
+			},
+			// Optional attributes
+			"host": schema.StringAttribute{
+				Optional:            true,
+				Computed:            true,
+				MarkdownDescription: "Name or address by which the host is reached with SSH. Default: what stands after the `@` of the node name. A change is made in place and touches no broker.",
+				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+			},
+			"ssh": hostSSHAttribute(),
+			"type": schema.StringAttribute{
+				Optional:            true,
+				Computed:            true,
+				Default:             stringdefault.StaticString(string(topology.Disc)),
+				MarkdownDescription: "`disc` (default) or `ram`. RAM nodes exist before RabbitMQ 4.3 and on Mnesia only. A change is made in place: the node stops, joins anew and starts.",
+				Validators:          []validator.String{stringvalidator.OneOf(string(topology.Disc), string(topology.RAM))},
+			},
+			"rabbitmqctl": schema.ListAttribute{
+				Optional:            true,
+				ElementType:         types.StringType,
+				MarkdownDescription: "Program and leading arguments that stand for `rabbitmqctl` on this host. Default: the provider's.",
+				Validators:          []validator.List{listvalidator.SizeAtLeast(1)},
+			},
+			"service": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "The systemd unit that runs the broker. Default: `rabbitmq-server`.",
+				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+			},
+			"allow_data_loss": schema.BoolAttribute{
+				Optional:            true,
+				Computed:            true,
+				Default:             booldefault.StaticBool(false),
+				MarkdownDescription: "Whether steps that destroy data may be taken: joining while the node holds data or is in another cluster, leaving while it holds the only copy of a queue. Default: false, which refuses them with a list of what would go. It never lets a change take the majority of the metadata store away.",
+			},
+			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
+				Create: true, Update: true, Delete: true,
+				CreateDescription: "Bound of a create, as a duration. Default: `20m`.",
+				UpdateDescription: "Bound of an update, as a duration. Default: `20m`.",
+				DeleteDescription: "Bound of a destroy, as a duration. Default: `20m`.",
+			}),
+			// Computed attributes
+			"running": schema.BoolAttribute{
+				Computed:            true,
+				MarkdownDescription: "Whether the node runs as a member. `false` is drift, and the next apply starts it.",
+			},
+			"cluster_name": schema.StringAttribute{
+				Computed:            true,
+				MarkdownDescription: "The cluster's name as its members report it; until somebody sets one, members report different ones.",
+			},
+		},
+	}
+}
+
+func (r *memberResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = memberIdentitySchema
+}
+
+// memberIdentitySchema identifies a member, or a cluster by one of its members.
+var memberIdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
+	"node": identityschema.StringAttribute{RequiredForImport: true, Description: "The Erlang node name."},
+	"host": identityschema.StringAttribute{OptionalForImport: true, Description: "Name or address by which its host is reached, where it is not the host part of the node name."},
+}}
+
+func (r *memberResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.session = sessionOf(req.ProviderData, &resp.Diagnostics)
+}
+
+// self gives the member as one entry of a map of nodes.
+func (m memberResourceModel) self() memberModel {
+	return memberModel{Host: m.Host, SSH: m.SSH, Type: m.Type, Rabbitmqctl: m.Rabbitmqctl, Service: m.Service}
+}
+
+// nodes gives the member and its peers, by node name.
+func (m memberResourceModel) nodes(ctx context.Context) (map[string]memberModel, diagnostics) {
+	peers := map[string]peerModel{}
+	var diags diagnostics
+	if !m.Peers.IsNull() && !m.Peers.IsUnknown() {
+		diags = m.Peers.ElementsAs(ctx, &peers, false)
+	}
+	nodes := map[string]memberModel{}
+	for node, p := range peers {
+		if err := rabbitmq.CheckNodeName(node); err != nil {
+			diags.AddAttributeError(path.Root("peers").AtMapKey(node), "Invalid node name", sentence(err))
+			continue
+		}
+		nodes[node] = memberModel{Host: p.Host, SSH: p.SSH, Type: p.Type, Rabbitmqctl: p.Rabbitmqctl, Service: p.Service}
+	}
+	nodes[m.Node.ValueString()] = m.self()
+	return nodes, diags
+}
+
+// peers gives the names of the others.
+func (m memberResourceModel) peers(nodes map[string]memberModel) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(nodes)), func(node string) bool { return node == m.Node.ValueString() })
+}
+
+// wish is what the model asks for.
+func (m memberResourceModel) wish(nodes map[string]memberModel) topology.Wish {
+	return topology.Wish{
+		Members:       map[string]topology.Type{m.Node.ValueString(): topology.Type(m.Type.ValueString())},
+		Peers:         m.peers(nodes),
+		AllowDataLoss: m.AllowDataLoss.ValueBool(),
+	}
+}
+
+// leaving is what its destruction asks for.
+func (m memberResourceModel) leaving(nodes map[string]memberModel) topology.Wish {
+	return topology.Wish{Leaving: []string{m.Node.ValueString()}, Peers: m.peers(nodes), AllowDataLoss: m.AllowDataLoss.ValueBool()}
+}
+
+// ModifyPlan fills in what follows from the configuration and, when membership would change, says what would happen.
+func (r *memberResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.session == nil {
+		return
+	}
+	if req.Plan.Raw.IsNull() {
+		r.foreseeLeave(ctx, req, resp)
+		return
+	}
+	var config, plan, state memberResourceModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if !req.State.Raw.IsNull() {
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if config.Host.IsNull() && !plan.Node.IsUnknown() {
+		plan.Host = types.StringValue(rabbitmq.HostPart(plan.Node.ValueString()))
+	}
+	plan.Running = types.BoolValue(true)
+	stays := !req.State.Raw.IsNull() && plan.Node.Equal(state.Node)
+	if stays {
+		plan.ClusterName = state.ClusterName
+	}
+	if stays && !state.Running.ValueBool() {
+		plan.ClusterName = types.StringUnknown()
+	}
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+	if resp.Diagnostics.HasError() || plan.Node.IsUnknown() || plan.Peers.IsUnknown() {
+		return
+	}
+	nodes, diags := plan.nodes(ctx)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	r.session.claims.member(plan.Node.ValueString(), slices.Collect(maps.Keys(nodes)), &resp.Diagnostics)
+	if resp.Diagnostics.HasError() || r.session.unknown || !known(nodes) || plan.AllowDataLoss.IsUnknown() {
+		return
+	}
+	if _, err := r.session.settings(plan.self().host(plan.Node.ValueString())); err != nil {
+		resp.Diagnostics.AddAttributeError(path.Root("host"), "Invalid connection settings", err.Error())
+		return
+	}
+	if stays && plan.Type.Equal(state.Type) && plan.Running.Equal(state.Running) {
+		return
+	}
+	r.foresee(ctx, nodes, plan.wish(nodes), "bring in "+plan.Node.ValueString(), &resp.Diagnostics)
+}
+
+func (r *memberResource) foreseeLeave(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	var state memberResourceModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	nodes, diags := state.nodes(ctx)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() || r.session.unknown {
+		return
+	}
+	r.foresee(ctx, nodes, state.leaving(nodes), "take out "+state.Node.ValueString(), &resp.Diagnostics)
+}
+
+func (r *memberResource) foresee(ctx context.Context, nodes map[string]memberModel, wish topology.Wish, doing string, diags *diagnostics) {
+	fleet, err := r.session.fleet(nodes, nil, false)
+	if err != nil {
+		fail(diags, doing, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	steps, err := fleet.Preview(ctx, wish)
+	foresee(diags, doing, steps, err)
+}
+
+func (r *memberResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var plan memberResourceModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	timeout, diags := plan.Timeouts.Create(ctx, changeTimeout)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if r.converge(ctx, &plan, true, &resp.Diagnostics) {
+		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+		resp.Diagnostics.Append(resp.Identity.Set(ctx, plan.identity())...)
+	}
+}
+
+func (m memberResourceModel) identity() memberIdentity {
+	return memberIdentity{Node: m.Node, Host: m.Host}
+}
+
+// converge makes the node what plan says, alone among the resources of this run that share one of its nodes, and reads
+// the outcome into plan.
+func (r *memberResource) converge(ctx context.Context, plan *memberResourceModel, wait bool, diags *diagnostics) bool {
+	node := plan.Node.ValueString()
+	doing := "bring in " + node
+	nodes, d := plan.nodes(ctx)
+	diags.Append(d...)
+	if diags.HasError() {
+		return false
+	}
+	fleet, err := r.session.fleet(nodes, nil, wait)
+	if err != nil {
+		fail(diags, doing, err)
+		return false
+	}
+	release, err := r.session.locks.take(ctx, slices.Collect(maps.Keys(nodes)))
+	if err != nil {
+		fail(diags, doing, err)
+		return false
+	}
+	defer release()
+	reading, err := fleet.Converge(ctx, plan.wish(nodes))
+	if err != nil {
+		fail(diags, doing, err)
+		return false
+	}
+	member, found := reading.Members[node]
+	if !found {
+		diags.AddError("Unable to "+doing, fmt.Sprintf("%s is no member after everything was done, although no step failed. Please report this with the log of this run.", node))
+		return false
+	}
+	plan.take(member, reading.Name)
+	return true
+}
+
+func (m *memberResourceModel) take(member topology.Member, name string) {
+	if m.Host.ValueString() == "" {
+		m.Host = types.StringValue(rabbitmq.HostPart(m.Node.ValueString()))
+	}
+	m.Type = types.StringValue(string(member.Type))
+	m.Running = types.BoolValue(member.Running)
+	if name != "" || m.ClusterName.IsUnknown() {
+		m.ClusterName = types.StringValue(name)
+	}
+}
+
+func (r *memberResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state memberResourceModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if r.session.unknown {
+		resp.Diagnostics.AddWarning("The member was not read", "The provider's configuration is not known yet, so that no host can be reached. The state is kept as it was.")
+		return
+	}
+	node := state.Node.ValueString()
+	nodes, diags := state.nodes(ctx)
+	resp.Diagnostics.Append(diags...)
+	fleet, err := r.session.fleet(nodes, nil, false)
+	if err != nil {
+		fail(&resp.Diagnostics, "read "+node, err)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	member, name, found, err := fleet.ReadMember(ctx, node, state.peers(nodes))
+	if err != nil {
+		fail(&resp.Diagnostics, "read "+node, err)
+		return
+	}
+	if !found {
+		resp.State.RemoveResource(ctx) // proved: running members do not list it
+		return
+	}
+	state.take(member, name)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, state.identity())...)
+}
+
+func (r *memberResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var plan memberResourceModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	timeout, diags := plan.Timeouts.Update(ctx, changeTimeout)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	// After a failure the state stays as it was read before: the next plan reads again and shows what is left.
+	if r.converge(ctx, &plan, false, &resp.Diagnostics) {
+		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+		resp.Diagnostics.Append(resp.Identity.Set(ctx, plan.identity())...)
+	}
+}
+
+func (r *memberResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state memberResourceModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	timeout, diags := state.Timeouts.Delete(ctx, changeTimeout)
+	resp.Diagnostics.Append(diags...)
+	nodes, diags := state.nodes(ctx)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	doing := "take out " + state.Node.ValueString()
+	fleet, err := r.session.fleet(nodes, nil, false)
+	if err != nil {
+		fail(&resp.Diagnostics, doing, err)
+		return
+	}
+	release, err := r.session.locks.take(ctx, slices.Collect(maps.Keys(nodes)))
+	if err != nil {
+		fail(&resp.Diagnostics, doing, err)
+		return
+	}
+	defer release()
+	if err := fleet.TakeOut(ctx, state.leaving(nodes)); err != nil {
+		fail(&resp.Diagnostics, doing, err)
+	}
+}
+
+// identityOf reads an import id or identity. The id is "NODE" or "NODE,HOST": a comma is in no node name and in no host
+// name or address, while @ and : are.
+func identityOf(ctx context.Context, req resource.ImportStateRequest, diags *diagnostics) memberIdentity {
+	identity := memberIdentity{}
+	if req.ID != "" {
+		node, address, _ := strings.Cut(req.ID, ",")
+		identity = memberIdentity{Node: types.StringValue(node), Host: types.StringValue(address)}
+	} else {
+		diags.Append(req.Identity.Get(ctx, &identity)...)
+	}
+	node := identity.Node.ValueString()
+	if err := rabbitmq.CheckNodeName(node); err != nil && !diags.HasError() {
+		diags.AddError("Invalid import id", sentence(err)+" The id is NODE or NODE,HOST.")
+	}
+	if identity.Host.ValueString() == "" {
+		identity.Host = types.StringValue(rabbitmq.HostPart(node))
+	}
+	return identity
+}
+
+func (r *memberResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	identity := identityOf(ctx, req, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	node := identity.Node.ValueString()
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("node"), identity.Node)...)
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("host"), identity.Host)...)
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("allow_data_loss"), false)...)
+	peers := r.importPeers(ctx, node, identity.Host.ValueString(), &resp.Diagnostics)
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("peers"), peers)...)
+	}
+}
+
+// importPeers asks the node for the others, so that the import knows whom to ask about it from now on.
+func (r *memberResource) importPeers(ctx context.Context, node, address string, diags *diagnostics) map[string]peerModel {
+	others, _, err := r.session.discover(ctx, node, address)
+	if err != nil {
+		fail(diags, "import "+node, err)
+		return nil
+	}
+	peers := map[string]peerModel{}
+	for other, host := range others {
+		peers[other] = peerModel{
+			Host: types.StringValue(host), SSH: types.ObjectNull(hostSSHType.AttrTypes), Rabbitmqctl: types.ListNull(types.StringType),
+		}
+	}
+	return peers
+}
