@@ -5,6 +5,7 @@ package acceptance
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
 )
@@ -126,15 +127,16 @@ func TestClusterLife(t *testing.T) {
 	})
 }
 
-// A cluster that somebody formed by hand is taken as it is, kept when it is destroyed, and adopted again.
-func TestClusterAdoptsAndKeeps(t *testing.T) {
+// A cluster that somebody formed by hand is taken as it is, read through whoever answers, and kept when it is destroyed.
+func TestClusterAdoptsReadsAndKeeps(t *testing.T) {
 	rmq1, rmq2, rmq3 := blank(t)
 	joinByHand(t, rmq2, rmq1)
 	joinByHand(t, rmq3, rmq2)
 	ctl(t, rmq1, "set_cluster_name", "orders")
 	ctl(t, rmq1, "add_vhost", "kept")
 	w := newWorkspace(t)
-	w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: "name = \"orders\"\n  on_destroy = \"keep\""})
+	c := hcl{members: entries(rmq1, rmq2, rmq3), attributes: "name = \"orders\"\n  on_destroy = \"keep\""}
+	w.write(c)
 
 	w.tell("adopting runs no command that changes anything", func(t *testing.T) {
 		if c := w.mustApply().changes(); len(c) > 0 {
@@ -143,6 +145,41 @@ func TestClusterAdoptsAndKeeps(t *testing.T) {
 		areOneCluster(t, rmq1, rmq2, rmq3)
 		w.planIsEmpty()
 	})
+
+	w.tell("without the SSH of one member the cluster is read through another", func(t *testing.T) {
+		stopSSHD(t, rmq1)
+		o := w.plan()
+		if o.code != 0 {
+			t.Errorf("exit code %d", o.code)
+		}
+		// An answer of rmq1 is not waited for: it would take 15 seconds until it is given up.
+		if o.took > 12*time.Second {
+			t.Errorf("the plan took %s", o.took)
+		}
+	})
+
+	w.tell("without any SSH the error names each host and its cause, and the state stays", func(t *testing.T) {
+		stopSSHD(t, rmq2)
+		stopSSHD(t, rmq3)
+		short := c
+		short.ssh = `timeout = "2s"`
+		w.write(short)
+		o := w.plan().fails("Unable to read the cluster", "no running member answered")
+		for _, h := range []*lab.Host{rmq1, rmq2, rmq3} {
+			o.shows(h.NodeName()+": cannot connect to "+h.Address()+":22", "connect: connection refused",
+				"Nothing accepts connections on port 22 of "+h.Address())
+		}
+		if s, has := w.state(); !has || len(s.Members) != 3 {
+			t.Errorf("the state has %+v", s)
+		}
+		for _, h := range []*lab.Host{rmq1, rmq2, rmq3} {
+			if err := h.StartSSHD(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.write(c)
+	})
+
 	w.tell("a destroy with keep leaves the cluster", func(t *testing.T) {
 		if c := w.mustDestroy().changes(); len(c) > 0 {
 			t.Errorf("it ran %q", c)
@@ -153,6 +190,13 @@ func TestClusterAdoptsAndKeeps(t *testing.T) {
 			t.Error("the vhost is gone")
 		}
 	})
+}
+
+func stopSSHD(t *testing.T, h *lab.Host) {
+	t.Helper()
+	if err := h.StopSSHD(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // leaveByHand takes a node out of its cluster as an operator would on its own host.

@@ -143,6 +143,7 @@ func bringUp() (down func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
+	dirty = false
 	return suite.lab.Down, nil
 }
 
@@ -169,10 +170,15 @@ func blank(t *testing.T) (rmq1, rmq2, rmq3 *lab.Host) {
 	return hosts[0], hosts[1], hosts[2]
 }
 
+// bounded is the context for one thing done on a host, also while the test cleans up.
+func bounded(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
+}
+
 // on runs a command as root on a host, not through the product, and returns what it printed.
 func on(t *testing.T, h *lab.Host, argv ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	out, err := h.Run(ctx, argv...)
 	if err != nil {
@@ -184,7 +190,7 @@ func on(t *testing.T, h *lab.Host, argv ...string) string {
 // ctl runs rabbitmqctl on a host, not through the product, and returns what it printed.
 func ctl(t *testing.T, h *lab.Host, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	out, err := h.Rabbitmqctl(ctx, args...)
 	if err != nil {

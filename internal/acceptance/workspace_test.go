@@ -162,6 +162,12 @@ func (w *workspace) watch(see func(ctx context.Context, cmd *exec.Cmd, log strin
 		go func() { defer close(seen); see(seeing, cmd, log) }()
 		defer func() { blind(); <-seen }()
 	}
+	// A CLI that was killed leaves its provider behind. It may end its work beside the next run, but not after the test.
+	w.t.Cleanup(func() {
+		for _, pid := range providersOf(cmd.Process.Pid) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
 	err := cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
@@ -171,7 +177,7 @@ func (w *workspace) watch(see func(ctx context.Context, cmd *exec.Cmd, log strin
 		w.t.Fatalf("%s did not end within %s:\n%s", strings.Join(args, " "), runTimeout, output.String())
 	}
 	o := outcome{t: w.t, args: args, code: cmd.ProcessState.ExitCode(), output: unbox(output.String()), log: log, took: time.Since(began)}
-	w.t.Logf("%s: exit code %d after %.1f s", strings.Join(args, " "), o.code, o.took.Seconds())
+	w.t.Logf("%s: exit code %d after %.1f s\n%s", strings.Join(args, " "), o.code, o.took.Seconds(), o.output)
 	return o
 }
 
@@ -217,7 +223,7 @@ func (w *workspace) mustDestroy() outcome {
 func (w *workspace) planIsEmpty() {
 	w.t.Helper()
 	if o := w.plan(); o.code != 0 {
-		w.t.Fatalf("the plan is not empty (exit code %d):\n%s", o.code, o.output)
+		w.t.Fatalf("the plan is not empty: exit code %d", o.code)
 	}
 }
 
@@ -226,7 +232,7 @@ func (w *workspace) planShows(texts ...string) outcome {
 	w.t.Helper()
 	o := w.plan()
 	if o.code != 2 {
-		w.t.Fatalf("the plan ended with exit code %d, want 2:\n%s", o.code, o.output)
+		w.t.Fatalf("the plan ended with exit code %d, want 2", o.code)
 	}
 	return o.shows(texts...)
 }
@@ -235,7 +241,7 @@ func (w *workspace) planShows(texts ...string) outcome {
 func (o outcome) succeeds() outcome {
 	o.t.Helper()
 	if o.code != 0 {
-		o.t.Fatalf("%s ended with exit code %d:\n%s", strings.Join(o.args, " "), o.code, o.output)
+		o.t.Fatalf("%s ended with exit code %d, want 0", strings.Join(o.args, " "), o.code)
 	}
 	return o
 }
@@ -244,7 +250,7 @@ func (o outcome) succeeds() outcome {
 func (o outcome) fails(texts ...string) outcome {
 	o.t.Helper()
 	if o.code != 1 {
-		o.t.Fatalf("%s ended with exit code %d, want 1:\n%s", strings.Join(o.args, " "), o.code, o.output)
+		o.t.Fatalf("%s ended with exit code %d, want 1", strings.Join(o.args, " "), o.code)
 	}
 	return o.shows(texts...)
 }
@@ -255,7 +261,7 @@ func (o outcome) shows(texts ...string) outcome {
 	said := oneLine(o.output)
 	for _, text := range texts {
 		if !strings.Contains(said, oneLine(text)) {
-			o.t.Errorf("%s does not say %q:\n%s", strings.Join(o.args, " "), text, o.output)
+			o.t.Errorf("%s does not say %q", strings.Join(o.args, " "), text)
 		}
 	}
 	return o
@@ -288,6 +294,16 @@ func (o outcome) changes() []string {
 		}
 	}
 	return found
+}
+
+// reached tells whether a run has talked to any host.
+func (o outcome) reached() bool {
+	o.t.Helper()
+	text, err := os.ReadFile(o.log)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return remoteCommand.Match(text)
 }
 
 type change struct {
