@@ -30,7 +30,7 @@ rm -f /etc/ssh/ssh_host_*
 # --- systemd. What a container does not need, or what would run by the clock in the middle of a test.
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
 	fstrim.timer logrotate.timer man-db.timer cron.service systemd-tmpfiles-clean.timer \
-	getty.target console-getty.service systemd-logind.service systemd-pstore.service systemd-firstboot.service \
+	getty.target console-getty.service systemd-logind.service systemd-logind-varlink.socket systemd-pstore.service systemd-firstboot.service \
 	sshd-keygen.service systemd-hwdb-update.service systemd-journal-catalog-update.service ldconfig.service \
 	systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-networkd-wait-online.service \
 	sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount; do

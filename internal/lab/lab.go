@@ -78,7 +78,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		return nil, err
 	}
 	if err := sweep(); err != nil {
-		return nil, err
+		report(o.Progress, "%v", err)
 	}
 	lock, err := own(o.Name)
 	if errors.Is(err, errLocked) {
@@ -88,9 +88,9 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{progress: o.Progress, lock: lock, state: state{Name: o.Name}}
-	if s, err := readState(o.Name); err == nil { // sweep removed all but detached ones
+	if s, err := readState(o.Name); err == nil { // detached, or sweep could not remove it
 		disown(lock)
-		return nil, fmt.Errorf("lab %s is up, detached, with %d hosts: take it down first", s.Name, len(s.Hosts))
+		return nil, fmt.Errorf("lab %s is up and nobody owns it, with %d hosts: take it down first", s.Name, len(s.Hosts))
 	}
 	if _, err := Image(ctx, o.Release, o.Progress); err != nil {
 		disown(lock)
