@@ -1,0 +1,178 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Kind is what goes wrong.
+type Kind string
+
+// The kinds of faults.
+const (
+	CutBefore  Kind = "cut before"  // the connection ends, and the command never began
+	CutDuring  Kind = "cut during"  // the connection ends, and the command goes on for a while
+	CutAfter   Kind = "cut after"   // the command ended, its exit code is lost with the connection
+	Hang       Kind = "hang"        // the command takes minutes, and its connection stays
+	Slow       Kind = "slow"        // the command takes some seconds more
+	Fails      Kind = "fails"       // the command fails without an effect, in RabbitMQ's words
+	Crashes    Kind = "crash"       // the Erlang VM of the host dies as the command begins
+	CrashAfter Kind = "crash after" // and as it ended
+	PowerCut   Kind = "power cut"   // the host dies as the command begins; its disk stays
+	NoSudo     Kind = "no sudo"     // sudo wants a password, once
+	Parted     Kind = "parted"      // the host's broker is cut off from the others as the command begins; SSH is not
+	Refused    Kind = "refused"     // the connection ends, and the host takes no other for a while
+)
+
+// Kinds are all kinds of faults.
+var Kinds = []Kind{CutBefore, CutDuring, CutAfter, Hang, Slow, Fails, Crashes, CrashAfter, PowerCut, NoSudo, Parted, Refused}
+
+// Fault goes wrong once, at the At-th command (from 1) on a host (empty: any host) that has Word among its words (empty:
+// any command).
+type Fault struct {
+	Kind Kind
+	Host string
+	Word string
+	At   int
+
+	seen   int
+	struck bool
+}
+
+// String says the fault so that it can be written down and read.
+func (f *Fault) String() string {
+	return fmt.Sprintf("%s at command %d with %q on %q", f.Kind, f.At, f.Word, f.Host)
+}
+
+// Inject plans faults.
+func (f *Fleet) Inject(faults ...*Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = append(f.faults, faults...)
+}
+
+// ClearFaults ends all that are planned.
+func (f *Fleet) ClearFaults() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = nil
+}
+
+// Points are the distinct places at which faults struck: what went wrong with which command.
+func (f *Fleet) Points() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []string
+	for p := range f.points {
+		all = append(all, p)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// strike tells which planned fault a command meets.
+func (f *Fleet) strike(b *Broker, argv []string) *Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fault := range f.faults {
+		if fault.struck || (fault.Host != "" && fault.Host != b.Name) || (fault.Word != "" && !slices.Contains(argv, fault.Word)) {
+			continue
+		}
+		if fault.seen++; fault.seen < fault.At {
+			continue
+		}
+		fault.struck = true
+		f.points[fmt.Sprintf("%s: %s", verb(argv), fault.Kind)] = true
+		return fault
+	}
+	return nil
+}
+
+// verb is the part of a command that says what it does.
+func verb(argv []string) string {
+	for i, arg := range argv {
+		switch {
+		case slices.Contains(changing, arg), arg == "eval", arg == "reset-failed", arg == "start", arg == "test", arg == "journalctl":
+			return arg
+		case arg == "-s" && i > 0:
+			return "script"
+		}
+	}
+	return argv[0]
+}
+
+// happen is what becomes of a command that meets the fault.
+func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
+	fleet := b.fleet
+	late := func(d time.Duration) {
+		// The CLI's process is there from the beginning; what it asked for takes effect in the end.
+		fleet.mu.Lock()
+		line := c.line()
+		listed := slices.ContainsFunc(changing, func(word string) bool { return slices.Contains(c.argv, word) })
+		if listed {
+			b.processes = append(b.processes, line)
+		}
+		b.pending++
+		fleet.mu.Unlock()
+		fleet.sleep(d)
+		c.run()
+		fleet.do("", func() {
+			b.pending--
+			if i := slices.Index(b.processes, line); listed && i >= 0 {
+				b.processes = slices.Delete(b.processes, i, i+1)
+			}
+		})
+	}
+	switch f.Kind {
+	case CutBefore:
+		return outcome{cut: true}
+	case CutDuring:
+		fleet.background.Go(func() { late(time.Duration(2+len(c.line())%30) * time.Second) })
+		return outcome{cut: true}
+	case CutAfter:
+		c.run()
+		return outcome{cut: true}
+	case Hang:
+		fleet.background.Go(func() { late(3 * time.Minute) })
+		select {
+		case <-ctx.Done():
+		case <-fleet.closed:
+		}
+		return outcome{cut: true}
+	case Slow:
+		fleet.sleep(8 * time.Second)
+	case Fails:
+		if strings.HasPrefix(c.argv[0], "rabbitmq") {
+			return outcome{reply: reply{code: 69, err: "Error:\n{:badrpc, {:EXIT, {:simulated_failure, []}}}\n"}}
+		}
+		return outcome{reply: reply{code: 1, err: "cannot fork: Resource temporarily unavailable\n"}}
+	case Crashes:
+		b.Crash()
+	case CrashAfter:
+		r := c.run()
+		b.Crash()
+		return outcome{reply: r}
+	case PowerCut:
+		b.PowerOff()
+		return outcome{cut: true}
+	case NoSudo:
+		if c.user != login {
+			return outcome{reply: reply{code: 1, err: "sudo: a password is required\n"}}
+		}
+	case Parted:
+		fleet.Part(b.Name)
+	case Refused:
+		fleet.do("", func() {
+			b.shut = true
+			fleet.later(b, 20*time.Second, func() { b.shut = false })
+		})
+		return outcome{cut: true}
+	}
+	return outcome{reply: c.run()}
+}
+
+// login is the account that the product logs in with.
+const login = "deploy"

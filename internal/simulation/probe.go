@@ -1,0 +1,165 @@
+package simulation
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// What the product's probe asks for, as its expression says it.
+var (
+	probeWant  = regexp.MustCompile(`Want = \[([a-z,]*)\]`)
+	probeOf    = regexp.MustCompile(`Of = \[([^\]]*)\]`)
+	probeHosts = regexp.MustCompile(`Hosts = \[([^\]]*)\]`)
+)
+
+const probeMarker = "rabbitmq-topology-probe:"
+
+// eval answers the expressions that the product sends.
+func (b *Broker) eval(expression string) (reply, bool) {
+	want, of, hosts := probeWant.FindStringSubmatch(expression), probeOf.FindStringSubmatch(expression), probeHosts.FindStringSubmatch(expression)
+	if want == nil || of == nil || hosts == nil || !strings.Contains(expression, probeMarker) {
+		return reply{}, false
+	}
+	b.fleet.mu.Lock()
+	defer b.fleet.mu.Unlock()
+	answer := b.probe(list(want[1]), list(of[1]), list(hosts[1]))
+	line, err := json.Marshal(answer)
+	if err != nil {
+		panic(err)
+	}
+	// Noise before and after the answer, with braces in it: on stdout since 4.0, on stderr before (measured).
+	before := "\n12:00:00.000 [warning] noise {before: 1}\n"
+	after := "12:00:00.001 [error] Discarding message {'$gen_call',{<0.1.0>,[alias]}} in an old incarnation\n"
+	r := reply{out: probeMarker + string(line) + "\nok\n"}
+	if b.version.old() {
+		r.err = before + after
+	} else {
+		r.out = before + r.out + after
+	}
+	return r, true
+}
+
+// list reads an Erlang list of atoms, strings or binaries.
+func list(text string) []string {
+	all := []string{}
+	for _, part := range strings.Split(text, ",") {
+		if part = strings.Trim(part, `<>" `); part != "" {
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
+func (b *Broker) probe(want, of, hosts []string) map[string]any {
+	runs := b.app == running
+	var discs, rams, lastKnown, partitions = []string{}, []string{}, []string{}, []any{}
+	if runs || (!b.version.Khepri && b.app == stopped) {
+		for _, name := range slices.Sorted(maps.Keys(b.members)) {
+			if b.members[name] == ram {
+				rams = append(rams, name)
+			} else {
+				discs = append(discs, name)
+			}
+		}
+	}
+	if !b.version.Khepri {
+		lastKnown = slices.Sorted(maps.Keys(b.members))
+	}
+	sees, name, id, raft := []string{}, "", "", ""
+	if runs {
+		sees, name, id = b.sees(), b.clusterName(), b.store.id
+		if b.version.Khepri {
+			raft = "follower"
+			if !b.majority() {
+				raft = "pre_vote"
+			}
+		}
+		if len(b.partitioned) > 0 {
+			partitions = append(partitions, map[string]any{"node": b.Name, "from": slices.Sorted(maps.Keys(b.partitioned))})
+		}
+	}
+	resolves := []any{}
+	for _, host := range hosts {
+		resolves = append(resolves, map[string]any{"host": host, "addresses": []string{"192.0.2.1"}})
+	}
+	store := "mnesia"
+	if b.version.Khepri {
+		store = "khepri"
+	}
+	answer := map[string]any{
+		"node": b.Name, "running": runs, "booting": b.app == booting, "store": store, "raft_state": raft, "version": b.version.Number,
+		"otp": b.version.OTP, "disc": discs, "ram": rams, "last_known": lastKnown, "running_nodes": sees, "cluster_name": name,
+		"cluster_id": id, "partitions": partitions, "cookie_hash": b.cookieHash(), "maintenance": "regular",
+		"data_dir": "/var/lib/rabbitmq/mnesia/" + b.Name, "boot": b.boot, "resolves": resolves, "peers": nil, "inventory": nil,
+	}
+	if runs && slices.Contains(want, "peers") {
+		peers := b.discovers
+		if len(peers) == 0 && !b.version.old() {
+			peers = []string{b.Name} // without configuration 4.x names itself (measured)
+		}
+		answer["peers"] = append([]string{}, peers...)
+	}
+	if runs && slices.Contains(want, "inventory") && (len(of) == 0 || b.first(of, sees)) {
+		answer["inventory"] = b.inventory()
+	}
+	return answer
+}
+
+// first tells whether this node is the first of those asked that runs.
+func (b *Broker) first(of, up []string) bool {
+	of = slices.Sorted(slices.Values(of))
+	i := slices.IndexFunc(of, func(name string) bool { return slices.Contains(up, name) })
+	return i >= 0 && of[i] == b.Name
+}
+
+func (b *Broker) inventory() map[string]any {
+	vhosts, users, policies := []string{"/"}, []string{"guest"}, 0
+	for _, object := range b.store.objects {
+		kind, name, _ := strings.Cut(object, " ")
+		switch kind {
+		case "vhost":
+			vhosts = append(vhosts, name)
+		case "user":
+			users = append(users, name)
+		default:
+			policies++
+		}
+	}
+	type group struct {
+		Type      string           `json:"type"`
+		Copies    []string         `json:"copies"`
+		Exclusive bool             `json:"exclusive"`
+		Count     int              `json:"count"`
+		Messages  int              `json:"messages"`
+		Uncounted int              `json:"uncounted"`
+		Largest   []map[string]any `json:"largest"`
+	}
+	groups := []*group{}
+	byKey := map[string]*group{}
+	for _, q := range b.store.queues {
+		kind := map[string]string{"classic": "rabbit_classic_queue", "quorum": "rabbit_quorum_queue", "stream": "rabbit_stream_queue"}[q.kind]
+		copies := slices.Sorted(slices.Values(q.copies))
+		key := fmt.Sprint(kind, copies)
+		g := byKey[key]
+		if g == nil {
+			g = &group{Type: kind, Copies: copies, Largest: []map[string]any{}}
+			byKey[key], groups = g, append(groups, g)
+		}
+		g.Count++
+		messages := q.messages
+		if !slices.ContainsFunc(q.copies, func(node string) bool { return b.fleet.brokers[node].runs() }) {
+			messages = -1
+			g.Uncounted++
+		}
+		g.Messages += max(messages, 0)
+		g.Largest = append(g.Largest, map[string]any{"vhost": q.vhost, "name": q.name, "messages": messages})
+	}
+	return map[string]any{
+		"vhosts": vhosts, "users": users, "default_vhost": "/", "default_user": "guest", "queues": groups, "exchanges": []string{},
+		"bindings": 0, "policies": policies, "parameters": 0, "global_parameters": []string{"internal_cluster_id"},
+	}
+}

@@ -1,0 +1,63 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// facts is what the product's first script prints.
+func (b *Broker) facts(args []string) reply {
+	if len(args) != 2 || args[0] != "rabbitmqctl" || args[1] != "rabbitmq-server" {
+		return b.unknown("facts of %v", args).reply
+	}
+	b.fleet.mu.Lock()
+	defer b.fleet.mu.Unlock()
+	var s strings.Builder
+	fmt.Fprintf(&s, "facts:cli=/usr/sbin/rabbitmqctl\nfacts:home=/var/lib/rabbitmq\nfacts:boot=%s\n", b.boot)
+	active, sub, result := b.unit, "running", "success"
+	switch b.unit {
+	case "activating":
+		sub = "start"
+	case "auto-restart":
+		active, sub, result = "activating", "auto-restart", "exit-code"
+	case "inactive":
+		sub = "dead"
+	case "failed":
+		sub, result = "failed", "exit-code"
+	}
+	fmt.Fprintf(&s, "facts:unit.LoadState=loaded\nfacts:unit.ActiveState=%s\nfacts:unit.SubState=%s\nfacts:unit.Result=%s\n", active, sub, result)
+	for _, p := range b.processes {
+		fmt.Fprintf(&s, "facts:cli_running=%s\n", p)
+	}
+	s.WriteString("facts:end=1\n")
+	return reply{out: s.String()}
+}
+
+// systemd is systemctl or journalctl on the broker's unit.
+func (c call) systemd() reply {
+	b := c.host
+	if c.user != "root" {
+		return reply{code: 1, err: "Interactive authentication required.\n"}
+	}
+	args := slices.DeleteFunc(slices.Clone(c.argv[1:]), func(arg string) bool { return arg == "--no-block" })
+	switch {
+	case c.argv[0] == "journalctl" && len(args) > 2 && args[0] == "-u" && args[1] == "rabbitmq-server":
+		return reply{out: "rabbitmq-server.service: Main process exited, code=exited, status=1/FAILURE\n"}
+	case c.argv[0] == "systemctl" && slices.Equal(args, []string{"reset-failed", "rabbitmq-server"}):
+		b.fleet.do("", func() {
+			b.starts = 0
+			if b.unit == "failed" {
+				b.unit = "inactive"
+			}
+		})
+		return reply{}
+	case c.argv[0] == "systemctl" && slices.Equal(args, []string{"start", "rabbitmq-server"}) && len(args) < len(c.argv[1:]):
+		b.fleet.do("systemctl start on "+b.Name, func() {
+			b.fleet.commands = append(b.fleet.commands, Command{Host: b.Name, Line: c.line()})
+			b.startUnit()
+		})
+		return reply{}
+	}
+	return b.unknown("%s", c.line()).reply
+}

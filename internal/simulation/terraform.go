@@ -1,0 +1,660 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/provider"
+)
+
+// Terraform drives the provider as Terraform's core does, without a command-line tool: it keeps state, proposes plans,
+// and holds the provider to the rules that core enforces. Every walk has a provider of its own, as in reality.
+type Terraform struct {
+	// Provider is the provider's configuration.
+	Provider map[string]any
+	// Parallelism is how many resources are worked on at once. Zero: ten.
+	Parallelism int
+
+	mu    sync.Mutex
+	state map[string]instance
+}
+
+// instance is one resource in state.
+type instance struct {
+	value   tftypes.Value
+	private []byte
+	tainted bool
+}
+
+// Resources is a configuration: arguments by address, such as rabbitmq_cluster.this or rabbitmq_cluster_member.this["a"].
+type Resources map[string]map[string]any
+
+// Diagnostic is one that the provider gave, with the resource that it is about.
+type Diagnostic struct {
+	Address, Summary, Detail string
+}
+
+// Failed is an apply, a plan or a refresh that ended with errors.
+type Failed []Diagnostic
+
+// Error implements error.
+func (f Failed) Error() string {
+	lines := make([]string, len(f))
+	for i, d := range f {
+		lines[i] = fmt.Sprintf("%s: %s: %s", d.Address, d.Summary, d.Detail)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// BrokenRule is a rule of core's that the provider broke: users see it as "Provider produced an invalid plan" or an
+// "inconsistent result after apply".
+type BrokenRule struct{ Address, Text string }
+
+// Error implements error.
+func (b *BrokenRule) Error() string { return b.Address + ": " + b.Text }
+
+// Change is what a plan has for one resource.
+type Change struct {
+	Address string
+	Action  string // create, update, delete, replace
+	prior   instance
+	config  tftypes.Value
+	planned tftypes.Value
+	private []byte
+}
+
+// process is one run of the provider's program.
+type process struct {
+	server  tfprotov6.ProviderServer
+	schemas map[string]*tfprotov6.Schema
+}
+
+func (tf *Terraform) start(ctx context.Context) (*process, error) {
+	server := providerserver.NewProtocol6(provider.New("simulation")())()
+	p := &process{server: server}
+	schema, err := server.GetProviderSchema(ctx, &tfprotov6.GetProviderSchemaRequest{})
+	if err != nil {
+		return nil, err
+	}
+	p.schemas = schema.ResourceSchemas
+	kind := schema.Provider.ValueType()
+	config, err := value(kind, tf.Provider)
+	if err != nil {
+		return nil, err
+	}
+	dynamic, err := tfprotov6.NewDynamicValue(kind, config)
+	if err != nil {
+		return nil, err
+	}
+	configured, err := server.ConfigureProvider(ctx, &tfprotov6.ConfigureProviderRequest{TerraformVersion: "1.14.0", Config: &dynamic})
+	if err != nil {
+		return nil, err
+	}
+	if failed := failures("provider", configured.Diagnostics); len(failed) > 0 {
+		return nil, failed
+	}
+	return p, nil
+}
+
+// failures are the errors among diagnostics.
+func failures(address string, diags []*tfprotov6.Diagnostic) Failed {
+	var failed Failed
+	for _, d := range diags {
+		if d.Severity == tfprotov6.DiagnosticSeverityError {
+			failed = append(failed, Diagnostic{address, d.Summary, d.Detail})
+		}
+	}
+	return failed
+}
+
+// kindOf is the resource type in an address.
+func kindOf(address string) string {
+	kind, _, _ := strings.Cut(address, ".")
+	return kind
+}
+
+// each does something with every address, so many at once.
+func (tf *Terraform) each(addresses []string, do func(address string) error) error {
+	limit := tf.Parallelism
+	if limit == 0 {
+		limit = 10
+	}
+	turns := make(chan struct{}, limit)
+	problems := make([]error, len(addresses))
+	var all sync.WaitGroup
+	for i, address := range addresses {
+		turns <- struct{}{}
+		all.Go(func() {
+			problems[i] = do(address)
+			<-turns
+		})
+	}
+	all.Wait()
+	return join(problems)
+}
+
+// join puts failures together; a broken rule wins.
+func join(problems []error) error {
+	var failed Failed
+	for _, err := range problems {
+		var f Failed
+		switch {
+		case err == nil:
+		case errors.As(err, &f):
+			failed = append(failed, f...)
+		default:
+			return err
+		}
+	}
+	if len(failed) > 0 {
+		return failed
+	}
+	return nil
+}
+
+// Addresses are the addresses in state.
+func (tf *Terraform) Addresses() []string {
+	tf.mu.Lock()
+	defer tf.mu.Unlock()
+	return slices.Sorted(maps.Keys(tf.state))
+}
+
+// Refresh reads everything in state.
+func (tf *Terraform) Refresh(ctx context.Context) error {
+	p, err := tf.start(ctx)
+	if err != nil {
+		return err
+	}
+	return tf.refresh(ctx, p)
+}
+
+func (tf *Terraform) refresh(ctx context.Context, p *process) error {
+	return tf.each(tf.Addresses(), func(address string) error {
+		tf.mu.Lock()
+		was := tf.state[address]
+		tf.mu.Unlock()
+		kind := p.schemas[kindOf(address)].ValueType()
+		current, err := tfprotov6.NewDynamicValue(kind, was.value)
+		if err != nil {
+			return err
+		}
+		read, err := p.server.ReadResource(ctx, &tfprotov6.ReadResourceRequest{TypeName: kindOf(address), CurrentState: &current, Private: was.private})
+		if err != nil {
+			return err
+		}
+		if failed := failures(address, read.Diagnostics); len(failed) > 0 {
+			return failed
+		}
+		now, err := read.NewState.Unmarshal(kind)
+		if err != nil {
+			return err
+		}
+		tf.keep(address, instance{value: now, private: read.Private, tainted: was.tainted})
+		return nil
+	})
+}
+
+func (tf *Terraform) keep(address string, now instance) {
+	tf.mu.Lock()
+	defer tf.mu.Unlock()
+	if tf.state == nil {
+		tf.state = map[string]instance{}
+	}
+	if now.value.IsNull() {
+		delete(tf.state, address)
+		return
+	}
+	tf.state[address] = now
+}
+
+// Plan refreshes and plans. An empty plan has no changes.
+func (tf *Terraform) Plan(ctx context.Context, wanted Resources) ([]Change, error) {
+	p, err := tf.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := tf.refresh(ctx, p); err != nil {
+		return nil, err
+	}
+	addresses := slices.Sorted(maps.Keys(wanted))
+	for _, address := range tf.Addresses() {
+		if wanted[address] == nil {
+			addresses = append(addresses, address)
+		}
+	}
+	var mu sync.Mutex
+	var changes []Change
+	err = tf.each(addresses, func(address string) error {
+		change, err := tf.plan(ctx, p, address, wanted[address])
+		if err != nil || change == nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		changes = append(changes, *change)
+		return nil
+	})
+	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.Address, b.Address) })
+	return changes, err
+}
+
+func (tf *Terraform) plan(ctx context.Context, p *process, address string, arguments map[string]any) (*Change, error) {
+	schema := p.schemas[kindOf(address)]
+	if schema == nil {
+		return nil, fmt.Errorf("%s: no such resource", address)
+	}
+	kind := schema.ValueType()
+	tf.mu.Lock()
+	prior, there := tf.state[address]
+	tf.mu.Unlock()
+	if !there {
+		prior.value = tftypes.NewValue(kind, nil)
+	}
+	c := &Change{Address: address, prior: prior, config: tftypes.NewValue(kind, nil)}
+	if arguments != nil {
+		var err error
+		if c.config, err = value(kind, arguments); err != nil {
+			return nil, fmt.Errorf("%s: %w", address, err)
+		}
+		config, err := tfprotov6.NewDynamicValue(kind, c.config)
+		if err != nil {
+			return nil, err
+		}
+		valid, err := p.server.ValidateResourceConfig(ctx, &tfprotov6.ValidateResourceConfigRequest{TypeName: kindOf(address), Config: &config})
+		if err != nil {
+			return nil, err
+		}
+		if failed := failures(address, valid.Diagnostics); len(failed) > 0 {
+			return nil, failed
+		}
+	}
+	before := prior.value
+	if prior.tainted {
+		before = tftypes.NewValue(kind, nil)
+	}
+	planned, replace, private, err := p.plan(ctx, address, kind, before, c.config, prior.private, schema)
+	if err != nil {
+		return nil, err
+	}
+	c.planned, c.private = planned, private
+	switch {
+	case arguments == nil:
+		c.Action = "delete"
+	case prior.tainted || replace:
+		c.Action = "replace"
+		if replace {
+			if c.planned, _, c.private, err = p.plan(ctx, address, kind, tftypes.NewValue(kind, nil), c.config, nil, schema); err != nil {
+				return nil, err
+			}
+		}
+	case !there:
+		c.Action = "create"
+	case c.planned.Equal(prior.value):
+		return nil, nil
+	default:
+		c.Action = "update"
+	}
+	return c, nil
+}
+
+// plan asks the provider for a plan and holds it against core's rules.
+func (p *process) plan(ctx context.Context, address string, kind tftypes.Type, prior, config tftypes.Value, private []byte, schema *tfprotov6.Schema) (tftypes.Value, bool, []byte, error) {
+	none := tftypes.Value{}
+	proposed := config
+	if !config.IsNull() {
+		var err error
+		if proposed, err = propose(schema.Block.Attributes, kind, prior, config); err != nil {
+			return none, false, nil, err
+		}
+	}
+	values := make([]*tfprotov6.DynamicValue, 3)
+	for i, v := range []tftypes.Value{prior, proposed, config} {
+		dynamic, err := tfprotov6.NewDynamicValue(kind, v)
+		if err != nil {
+			return none, false, nil, err
+		}
+		values[i] = &dynamic
+	}
+	planned, err := p.server.PlanResourceChange(ctx, &tfprotov6.PlanResourceChangeRequest{
+		TypeName: kindOf(address), PriorState: values[0], ProposedNewState: values[1], Config: values[2], PriorPrivate: private,
+	})
+	if err != nil {
+		return none, false, nil, err
+	}
+	if failed := failures(address, planned.Diagnostics); len(failed) > 0 {
+		return none, false, nil, failed
+	}
+	v, err := planned.PlannedState.Unmarshal(kind)
+	if err != nil {
+		return none, false, nil, err
+	}
+	if !config.IsNull() {
+		if err := planValid(schema.Block.Attributes, prior, config, v, ""); err != nil {
+			return none, false, nil, &BrokenRule{address, "invalid plan: " + err.Error()}
+		}
+	} else if !v.IsNull() {
+		return none, false, nil, &BrokenRule{address, "the plan of a destroy is not null"}
+	}
+	return v, len(planned.RequiresReplace) > 0 && !prior.IsNull(), planned.PlannedPrivate, nil
+}
+
+// Apply plans and applies, and tells how many changes there were.
+func (tf *Terraform) Apply(ctx context.Context, wanted Resources) (int, error) {
+	changes, err := tf.Plan(ctx, wanted)
+	if err != nil {
+		return 0, err
+	}
+	if len(changes) == 0 {
+		return 0, nil
+	}
+	p, err := tf.start(ctx)
+	if err != nil {
+		return 0, err
+	}
+	byAddress := map[string]Change{}
+	var addresses []string
+	for _, c := range changes {
+		byAddress[c.Address] = c
+		addresses = append(addresses, c.Address)
+	}
+	return len(changes), tf.each(addresses, func(address string) error { return tf.apply(ctx, p, byAddress[address]) })
+}
+
+// Destroy destroys everything in state.
+func (tf *Terraform) Destroy(ctx context.Context) error {
+	_, err := tf.Apply(ctx, Resources{})
+	return err
+}
+
+func (tf *Terraform) apply(ctx context.Context, p *process, c Change) error {
+	kind := p.schemas[kindOf(c.Address)].ValueType()
+	none := tftypes.NewValue(kind, nil)
+	prior := c.prior
+	if c.Action == "replace" {
+		if err := tf.change(ctx, p, c.Address, kind, prior, none, none, nil); err != nil {
+			return err
+		}
+		prior = instance{value: none}
+	}
+	return tf.change(ctx, p, c.Address, kind, prior, c.planned, c.config, c.private)
+}
+
+func (tf *Terraform) change(ctx context.Context, p *process, address string, kind tftypes.Type, prior instance, planned, config tftypes.Value, private []byte) error {
+	values := make([]*tfprotov6.DynamicValue, 3)
+	for i, v := range []tftypes.Value{prior.value, planned, config} {
+		dynamic, err := tfprotov6.NewDynamicValue(kind, v)
+		if err != nil {
+			return err
+		}
+		values[i] = &dynamic
+	}
+	applied, err := p.server.ApplyResourceChange(ctx, &tfprotov6.ApplyResourceChangeRequest{
+		TypeName: kindOf(address), PriorState: values[0], PlannedState: values[1], Config: values[2], PlannedPrivate: private,
+	})
+	if err != nil {
+		return err
+	}
+	now, err := applied.NewState.Unmarshal(kind)
+	if err != nil {
+		return err
+	}
+	failed := failures(address, applied.Diagnostics)
+	// Core taints what a failed create leaves in state.
+	tf.keep(address, instance{value: now, private: applied.Private, tainted: len(failed) > 0 && prior.value.IsNull()})
+	if len(failed) > 0 {
+		return failed
+	}
+	if !now.IsFullyKnown() {
+		return &BrokenRule{address, "something is unknown after the apply"}
+	}
+	if err := compatible(planned, now, ""); err != nil {
+		return &BrokenRule{address, "inconsistent result after apply: " + err.Error()}
+	}
+	return nil
+}
+
+// State is an attribute of a resource in state as plain Go, for tests.
+func (tf *Terraform) State(address string) map[string]any {
+	tf.mu.Lock()
+	defer tf.mu.Unlock()
+	plainValue, _ := plain(tf.state[address].value).(map[string]any)
+	return plainValue
+}
+
+// propose merges configuration and prior state as core does: what the configuration leaves out and the provider computes
+// stays as it was.
+func propose(attributes []*tfprotov6.SchemaAttribute, kind tftypes.Type, prior, config tftypes.Value) (tftypes.Value, error) {
+	var was, wanted map[string]tftypes.Value
+	if err := config.As(&wanted); err != nil {
+		return config, err
+	}
+	if !prior.IsNull() && prior.IsKnown() {
+		if err := prior.As(&was); err != nil {
+			return config, err
+		}
+	}
+	merged := map[string]tftypes.Value{}
+	for _, a := range attributes {
+		c := wanted[a.Name]
+		p, there := was[a.Name]
+		merged[a.Name] = c
+		switch {
+		case a.Computed && c.IsNull() && there:
+			merged[a.Name] = p
+		case a.NestedType == nil || c.IsNull() || !c.IsKnown():
+		case a.NestedType.Nesting == tfprotov6.SchemaObjectNestingModeSingle:
+			v, err := propose(a.NestedType.Attributes, c.Type(), orNull(p, c), c)
+			if err != nil {
+				return config, err
+			}
+			merged[a.Name] = v
+		case a.NestedType.Nesting == tfprotov6.SchemaObjectNestingModeMap:
+			var elements, before map[string]tftypes.Value
+			if err := c.As(&elements); err != nil {
+				return config, err
+			}
+			if there && !p.IsNull() && p.IsKnown() {
+				if err := p.As(&before); err != nil {
+					return config, err
+				}
+			}
+			proposed := map[string]tftypes.Value{} // elements belongs to the configuration
+			for key, element := range elements {
+				v, err := propose(a.NestedType.Attributes, element.Type(), orNull(before[key], element), element)
+				if err != nil {
+					return config, err
+				}
+				proposed[key] = v
+			}
+			merged[a.Name] = tftypes.NewValue(c.Type(), proposed)
+		}
+	}
+	return tftypes.NewValue(kind, merged), nil
+}
+
+func orNull(v, like tftypes.Value) tftypes.Value {
+	if v.Type() == nil {
+		return tftypes.NewValue(like.Type(), nil)
+	}
+	return v
+}
+
+// planValid holds a plan against the configuration: a provider may only decide what is computed and not set.
+func planValid(attributes []*tfprotov6.SchemaAttribute, prior, config, planned tftypes.Value, at string) error {
+	var p, c map[string]tftypes.Value
+	if config.IsNull() || !config.IsKnown() {
+		return nil
+	}
+	if err := planned.As(&p); err != nil {
+		return fmt.Errorf("%s: %w", at, err)
+	}
+	if err := config.As(&c); err != nil {
+		return fmt.Errorf("%s: %w", at, err)
+	}
+	for _, a := range attributes {
+		here := at + "." + a.Name
+		want, got := c[a.Name], p[a.Name]
+		switch {
+		case want.IsNull() && a.Computed, !want.IsKnown():
+		case a.WriteOnly:
+			if !got.IsNull() {
+				return fmt.Errorf("%s: a write-only value was planned", here)
+			}
+		case a.NestedType != nil && !want.IsNull() && a.NestedType.Nesting == tfprotov6.SchemaObjectNestingModeMap:
+			var wants, gots map[string]tftypes.Value
+			if err := errors.Join(want.As(&wants), got.As(&gots)); err != nil {
+				return fmt.Errorf("%s: %w", here, err)
+			}
+			if len(wants) != len(gots) {
+				return fmt.Errorf("%s: %d elements were planned and %d configured", here, len(gots), len(wants))
+			}
+			for key := range wants {
+				if _, there := gots[key]; !there {
+					return fmt.Errorf("%s: element %s is missing in the plan", here, key)
+				}
+				if err := planValid(a.NestedType.Attributes, prior, wants[key], gots[key], here+"."+key); err != nil {
+					return err
+				}
+			}
+		case a.NestedType != nil && !want.IsNull():
+			if err := planValid(a.NestedType.Attributes, prior, want, got, here); err != nil {
+				return err
+			}
+		case !got.Equal(want):
+			return fmt.Errorf("%s: %s was planned for %s", here, got, want)
+		}
+	}
+	return nil
+}
+
+// compatible holds a result against its plan: whatever the plan knew must have come out.
+func compatible(planned, result tftypes.Value, at string) error {
+	if !planned.IsKnown() {
+		return nil
+	}
+	if planned.IsNull() || result.IsNull() {
+		if planned.IsNull() != result.IsNull() {
+			return fmt.Errorf("%s: planned %s, got %s", at, planned, result)
+		}
+		return nil
+	}
+	var p, r map[string]tftypes.Value
+	if planned.As(&p) == nil && result.As(&r) == nil {
+		if len(p) != len(r) {
+			return fmt.Errorf("%s: planned %v, got %v", at, slices.Sorted(maps.Keys(p)), slices.Sorted(maps.Keys(r)))
+		}
+		for key := range p {
+			other, there := r[key]
+			if !there {
+				return fmt.Errorf("%s.%s is gone", at, key)
+			}
+			if err := compatible(p[key], other, at+"."+key); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if !planned.Equal(result) {
+		return fmt.Errorf("%s: planned %s, got %s", at, planned, result)
+	}
+	return nil
+}
+
+// value makes a Terraform value of a type from plain Go: what is left out is null.
+func value(kind tftypes.Type, from any) (tftypes.Value, error) {
+	if from == nil {
+		return tftypes.NewValue(kind, nil), nil
+	}
+	switch t := kind.(type) {
+	case tftypes.Object:
+		given, ok := from.(map[string]any)
+		if !ok {
+			return tftypes.Value{}, fmt.Errorf("%T for an object", from)
+		}
+		for key := range given {
+			if t.AttributeTypes[key] == nil {
+				return tftypes.Value{}, fmt.Errorf("there is no attribute %s", key)
+			}
+		}
+		all := map[string]tftypes.Value{}
+		for key, element := range t.AttributeTypes {
+			v, err := value(element, given[key])
+			if err != nil {
+				return v, fmt.Errorf("%s: %w", key, err)
+			}
+			all[key] = v
+		}
+		return tftypes.NewValue(kind, all), nil
+	case tftypes.Map:
+		given, ok := from.(map[string]any)
+		if !ok {
+			return tftypes.Value{}, fmt.Errorf("%T for a map", from)
+		}
+		all := map[string]tftypes.Value{}
+		for key, element := range given {
+			v, err := value(t.ElementType, element)
+			if err != nil {
+				return v, fmt.Errorf("%s: %w", key, err)
+			}
+			all[key] = v
+		}
+		return tftypes.NewValue(kind, all), nil
+	case tftypes.List:
+		given, ok := from.([]any)
+		if !ok {
+			return tftypes.Value{}, fmt.Errorf("%T for a list", from)
+		}
+		all := []tftypes.Value{}
+		for _, element := range given {
+			v, err := value(t.ElementType, element)
+			if err != nil {
+				return v, err
+			}
+			all = append(all, v)
+		}
+		return tftypes.NewValue(kind, all), nil
+	}
+	if n, ok := from.(int); ok {
+		return tftypes.NewValue(kind, big.NewFloat(float64(n))), nil
+	}
+	return tftypes.NewValue(kind, from), nil
+}
+
+// plain makes plain Go from a Terraform value.
+func plain(v tftypes.Value) any {
+	if v.Type() == nil || v.IsNull() || !v.IsKnown() {
+		return nil
+	}
+	var object map[string]tftypes.Value
+	if v.As(&object) == nil {
+		all := map[string]any{}
+		for key, element := range object {
+			all[key] = plain(element)
+		}
+		return all
+	}
+	var text string
+	if v.As(&text) == nil {
+		return text
+	}
+	var yes bool
+	if v.As(&yes) == nil {
+		return yes
+	}
+	var number big.Float
+	if v.As(&number) == nil {
+		f, _ := number.Float64()
+		return f
+	}
+	return v.String()
+}
