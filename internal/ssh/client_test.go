@@ -27,8 +27,9 @@ func script(answers map[string]sshtest.Exec) func(*sshtest.Server) {
 
 // until gives a command that tells when it runs and then waits for its context, as one that ends at a signal does.
 func until(running chan<- struct{}) sshtest.Exec {
-	return func(ctx context.Context, _, _ string, _ io.Reader, _, _ io.Writer) int {
+	return func(ctx context.Context, _, _ string, _ io.Reader, stdout, _ io.Writer) int {
 		running <- struct{}{}
+		_, _ = io.WriteString(stdout, "running")
 		<-ctx.Done()
 		return 143
 	}
@@ -36,8 +37,9 @@ func until(running chan<- struct{}) sshtest.Exec {
 
 // deaf gives a command that ignores every signal and its session's end, until released.
 func deaf(running chan<- struct{}, released <-chan struct{}) sshtest.Exec {
-	return func(context.Context, string, string, io.Reader, io.Writer, io.Writer) int {
+	return func(_ context.Context, _, _ string, _ io.Reader, stdout, _ io.Writer) int {
 		running <- struct{}{}
+		_, _ = io.WriteString(stdout, "running")
 		<-released
 		return 0
 	}
@@ -74,16 +76,16 @@ func TestRunDoesNotWaitForInputNobodyReads(t *testing.T) {
 }
 
 func TestCommandsEndWithTheirContext(t *testing.T) {
-	running, released := make(chan struct{}, 1), make(chan struct{})
-	s := sshtest.New(t, script(map[string]sshtest.Exec{"obedient": until(running), "deaf": deaf(running, released)}))
+	released := make(chan struct{})
+	s := sshtest.New(t, script(map[string]sshtest.Exec{"obedient": until(make(chan struct{}, 1)), "deaf": deaf(make(chan struct{}, 1), released)}))
 	defer close(released)
-	p := newPool(t)
-	h := p.Host(configFor(t, s))
+	h := newPool(t).Host(configFor(t, s))
 	for _, line := range []string{"obedient", "deaf"} {
 		t.Run(line, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(testContext(t))
+			stdout, running := told("running")
 			go func() { <-running; cancel(errors.New("the operator pressed ^C")) }()
-			_, err := h.Run(ctx, line, nil, nil, nil)
+			_, err := h.Run(ctx, line, nil, stdout, nil)
 			interrupted := as[*InterruptedError](t, err)
 			if !interrupted.Started {
 				t.Error("it had started")
@@ -129,6 +131,33 @@ func TestCommandIsSentAgainOnlyWhenItWasNeverSent(t *testing.T) {
 	}
 }
 
+// The connection breaks while a session is asked for: the command was not sent, and the connection is not used again.
+func TestConnectionLostWhileSessionOpens(t *testing.T) {
+	s := sshtest.New(t)
+	proxy := sshtest.NewProxy(t, s.Addr())
+	cfg := configFor(t, s)
+	cfg.Port = proxy.Port()
+	client, err := newPool(t).Get(testContext(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy.Freeze()
+	opening := make(chan error, 1)
+	go func() {
+		_, err := client.Run(testContext(t), "x", nil, nil, nil)
+		opening <- err
+	}()
+	waitUntil(t, func() bool {
+		client.sessions.mu.Lock()
+		defer client.sessions.mu.Unlock()
+		return client.sessions.taken == 1
+	})
+	proxy.Close()
+	if lost := as[*ConnectionLostError](t, <-opening); lost.Started {
+		t.Error("nothing was sent")
+	}
+}
+
 // The network vanishes without a word: no read, write or close ever returns.
 func TestKeepaliveEndsHalfOpenConnection(t *testing.T) {
 	running := make(chan struct{}, 1)
@@ -159,11 +188,7 @@ func TestKeepaliveSparesLivingConnection(t *testing.T) {
 		ended <- err
 	}()
 	<-running
-	for range 50 { // each is answered after the keepalives before it
-		if _, _, err := client.conn.SendRequest("keepalive@openssh.com", true, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
+	waitUntil(t, func() bool { return s.Stats().Keepalives >= 3*keepaliveMisses })
 	close(released)
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -287,6 +312,12 @@ func TestMoreCommandsThanSessions(t *testing.T) {
 			t.Errorf("allowed %d: at most %d at once, %+v", allowed, most, got)
 		}
 	}
+}
+
+// sshd frees a session a little after it says that it ended.
+func TestSessionThatIsFreedLate(t *testing.T) {
+	s := sshtest.New(t, func(s *sshtest.Server) { s.RefuseSessions = 2 })
+	run(t, newPool(t).Host(configFor(t, s)), "x", "")
 }
 
 func TestNoSessionAtAllIsRefused(t *testing.T) {

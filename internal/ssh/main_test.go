@@ -133,3 +133,21 @@ func onceThen(do func()) func(int) time.Duration {
 }
 
 var discard = slog.New(slog.DiscardHandler)
+
+// told gives a writer and a channel that is closed once the text was written to it.
+func told(text string) (io.Writer, <-chan struct{}) {
+	seen := make(chan struct{})
+	var once sync.Once
+	var all strings.Builder
+	return writerFunc(func(p []byte) (int, error) {
+		all.Write(p)
+		if strings.Contains(all.String(), text) {
+			once.Do(func() { close(seen) })
+		}
+		return len(p), nil
+	}), seen
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

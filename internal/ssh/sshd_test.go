@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -27,24 +26,6 @@ func configForReal(t *testing.T, s *sshtest.RealServer) Config {
 		KnownHostsFiles: []string{filepath.Join(t.TempDir(), "none")},
 	}
 }
-
-// told gives a writer and a channel that is closed once the text was written to it.
-func told(text string) (io.Writer, <-chan struct{}) {
-	seen := make(chan struct{})
-	var once sync.Once
-	var all strings.Builder
-	return writerFunc(func(p []byte) (int, error) {
-		all.Write(p)
-		if strings.Contains(all.String(), text) {
-			once.Do(func() { close(seen) })
-		}
-		return len(p), nil
-	}), seen
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestRealServerRunsCommands(t *testing.T) {
 	s := sshtest.SSHD{}.Start(t)

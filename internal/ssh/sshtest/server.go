@@ -46,6 +46,8 @@ type Server struct {
 	MaxStartups int
 	// MaxSessions refuses sessions beyond so many on one connection. Zero: no limit.
 	MaxSessions int
+	// RefuseSessions is how many of the next sessions are refused for no reason.
+	RefuseSessions int
 	// RefuseExec denies every command.
 	RefuseExec bool
 	// NoExitStatus ends commands without one; MalformedExitStatus with one that is cut off.
@@ -70,6 +72,7 @@ type Stats struct {
 	Commands    int
 	Refused     int // sessions beyond MaxSessions
 	Forwards    int
+	Keepalives  int // requests that belong to no session
 }
 
 // New starts a server on a loopback port; the test's end stops it.
@@ -209,13 +212,19 @@ func (s *Server) serve(conn net.Conn) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
-	running.Go(func() { ssh.DiscardRequests(requests) })
+	running.Go(func() {
+		for r := range requests {
+			s.count(func(t *Stats) { t.Keepalives++ })
+			_ = r.Reply(false, nil)
+		}
+	})
 	sessions := 0
 	for offer := range channels {
 		switch offer.ChannelType() {
 		case "session":
 			s.mu.Lock()
-			full := s.MaxSessions > 0 && sessions >= s.MaxSessions
+			full := s.MaxSessions > 0 && sessions >= s.MaxSessions || s.RefuseSessions > 0
+			s.RefuseSessions = max(s.RefuseSessions-1, 0)
 			if full {
 				s.stats.Refused++
 			} else {
