@@ -238,10 +238,8 @@ func (r *memberResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	}
 	plan.Running = types.BoolValue(true)
 	stays := !req.State.Raw.IsNull() && plan.Node.Equal(state.Node)
-	if stays {
-		plan.ClusterName = state.ClusterName
-	}
 	if stays && !state.Running.ValueBool() {
+		// What an unnamed cluster is called depends on who runs. Other changes make it unknown by themselves.
 		plan.ClusterName = types.StringUnknown()
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
