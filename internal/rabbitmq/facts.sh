@@ -4,6 +4,8 @@ PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin"
 echo "facts:cli=$(command -v "$1")"
 echo "facts:home=$(getent passwd rabbitmq 2>/dev/null | cut -d: -f6)"
 echo "facts:boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
+# erl_call asks a node in milliseconds where rabbitmqctl boots a virtual machine of its own. OTP 23's cannot fetch output.
+if call=$(command -v erl_call) && "$call" 2>&1 | grep -q fetch_stdout; then echo "facts:erl_call=$call"; fi
 if command -v systemctl >/dev/null 2>&1; then
   systemctl show "$2" -p LoadState -p ActiveState -p SubState -p Result 2>/dev/null | sed 's/^/facts:unit./'
 fi

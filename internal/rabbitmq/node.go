@@ -30,7 +30,7 @@ type Config struct {
 type Node struct {
 	host   *remote.Host
 	config Config
-	local  bool
+	quick  *quickCarrier
 }
 
 // New returns the node that config describes, driven on its own host.
@@ -41,14 +41,14 @@ func New(host *remote.Host, config Config) *Node {
 	if config.Service == "" {
 		config.Service = "rabbitmq-server"
 	}
-	return &Node{host: host, config: config, local: true}
+	return &Node{host: host, config: config, quick: &quickCarrier{}}
 }
 
 // Through returns the node of another name, driven with `rabbitmqctl -n` from this node's host.
 func (n *Node) Through(name string) *Node {
 	config := n.config
 	config.Name = name
-	return &Node{host: n.host, config: config}
+	return &Node{host: n.host, config: config, quick: n.quick}
 }
 
 // Name returns the Erlang node name.
@@ -118,11 +118,15 @@ func short(argv []string) []string {
 	return shown
 }
 
-// Status asks the node for its own word: membership, state and whatever ask names, in one start of the CLI.
+// Status asks the node for its own word: membership, state and whatever ask names. Where the host has an erl_call that
+// may be run it answers in milliseconds; otherwise, and to find out why it did not answer, rabbitmqctl is started once.
 func (n *Node) Status(ctx context.Context, ask Ask) (Status, error) {
-	out, err := n.run(ctx, readTimeout, n.tool("rabbitmqctl", "-q", "eval", ask.expression()))
-	if err != nil {
-		return Status{}, err
+	out, ok := n.evalQuickly(ctx, ask.expression())
+	if !ok {
+		var err error
+		if out, err = n.run(ctx, readTimeout, n.tool("rabbitmqctl", "-q", "eval", ask.expression())); err != nil {
+			return Status{}, err
+		}
 	}
 	status, err := parseProbe(out)
 	if err != nil {

@@ -17,6 +17,7 @@ var factsScript string
 // Facts are what a host says about its broker without starting rabbitmqctl.
 type Facts struct {
 	CLI     string   // path of the program that stands for rabbitmqctl; empty when it is not installed
+	ErlCall string   // path of an erl_call that can fetch output; empty when there is none
 	Home    string   // home of the broker's account, where the cookie file is
 	Boot    string   // the kernel's boot id, which tells machines apart
 	Unit    Unit     // the broker's systemd unit
@@ -54,7 +55,11 @@ func (n *Node) Facts(ctx context.Context) (Facts, error) {
 	if err != nil {
 		return Facts{}, err
 	}
-	return parseFacts(string(result.Stdout), n.host.Address())
+	facts, err := parseFacts(string(result.Stdout), n.host.Address())
+	if err == nil && n.packaged() {
+		n.quick.found(facts.ErlCall)
+	}
+	return facts, err
 }
 
 func parseFacts(out, address string) (Facts, error) {
@@ -69,6 +74,8 @@ func parseFacts(out, address string) (Facts, error) {
 		switch key {
 		case "cli":
 			f.CLI = value
+		case "erl_call":
+			f.ErlCall = value
 		case "home":
 			f.Home = value
 		case "boot":
@@ -218,7 +225,7 @@ type ServiceError struct{ Host, Unit, Text string }
 
 // Error implements error.
 func (e *ServiceError) Error() string {
-	return fmt.Sprintf("%s on host %s does not start: %s. Next: `journalctl -u %s` on %s", e.Unit, e.Host, e.Text, e.Unit, e.Host)
+	return fmt.Sprintf("%s on host %s does not start: %s. Next: `journalctl -u %s` on %s", e.Unit, e.Host, strings.TrimRight(e.Text, "."), e.Unit, e.Host)
 }
 
 func pause(ctx context.Context, d time.Duration) error {
