@@ -38,7 +38,7 @@ func (h *Host) WaitBroker(ctx context.Context) error {
 		return now == "active", nil
 	})
 	if err != nil {
-		return fmt.Errorf("the broker on %s does not run: %w\n%s\n%s", h.name, err, h.brokerLog(), h.lastWords())
+		return fmt.Errorf("the broker on %s does not run: %w%s%s", h.name, err, h.brokerLog(), h.lastWords(ctx))
 	}
 	return nil
 }
@@ -52,9 +52,9 @@ func (h *Host) BrokerState(ctx context.Context) (string, error) {
 func (h *Host) brokerLog() string {
 	log, err := h.ReadFile("/var/log/rabbitmq/" + h.NodeName() + ".log")
 	if err != nil {
-		return "the broker has no log yet"
+		return ""
 	}
-	return "last lines of the broker's log:\n" + lastLines(string(log), 20)
+	return "\nlast lines of the broker's log:\n" + lastLines(string(log), 20)
 }
 
 // StopBroker stops the broker's unit.

@@ -25,6 +25,7 @@ type Host struct {
 	name    string
 	number  int
 	release Release
+	image   string
 	cookie  string
 	cgroup  cgroup
 
@@ -35,7 +36,7 @@ type Host struct {
 func newHost(l *Lab, s hostState) *Host {
 	root, _ := cgroupRoot() // Preflight has said it is there
 	return &Host{
-		lab: l, name: s.Name, number: s.Number, release: s.Release, cookie: s.Cookie,
+		lab: l, name: s.Name, number: s.Number, release: s.Release, image: s.Image, cookie: s.Cookie,
 		cgroup: cgroup(root).child(l.state.Network.bridge()).child(s.Name),
 	}
 }
@@ -106,7 +107,7 @@ func (h *Host) layDisk(ctx context.Context, key KeyChoice) error {
 			return err
 		}
 	}
-	err := mountOverlay(ImagePath(h.release), filepath.Join(h.dir(), "upper"), filepath.Join(h.dir(), "work"), h.root())
+	err := mountOverlay(h.image, filepath.Join(h.dir(), "upper"), filepath.Join(h.dir(), "work"), h.root())
 	if err != nil {
 		return fmt.Errorf("unable to mount the disk of %s: %w", h.name, err)
 	}
@@ -229,7 +230,7 @@ func (h *Host) Boot(ctx context.Context) error {
 		return h.answersSSH(ctx), nil
 	})
 	if err != nil {
-		return fmt.Errorf("%s did not come up: sshd does not answer: %w\n%s", h.name, err, h.lastWords())
+		return fmt.Errorf("%s did not come up: sshd does not answer: %w%s", h.name, err, h.lastWords(ctx))
 	}
 	return nil
 }
@@ -316,7 +317,7 @@ func (h *Host) Stop(ctx context.Context) error {
 		return err
 	}
 	if err := h.cgroup.child("payload").waitEmpty(ctx); err != nil {
-		return fmt.Errorf("%s does not power off: %w\n%s", h.name, err, h.lastWords())
+		return fmt.Errorf("%s does not power off: %w%s", h.name, err, h.lastWords(ctx))
 	}
 	return h.PullPlug(ctx) // of what Run may have left, and of the cable
 }
@@ -417,12 +418,16 @@ func (h *Host) console() string {
 }
 
 // lastWords is what a host said before something went wrong: its journal, or its console when nothing can be run.
-func (h *Host) lastWords() string {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+// When the caller called it off, nothing went wrong.
+func (h *Host) lastWords(ctx context.Context) string {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	journal, err := h.Run(ctx, "journalctl", "--no-pager", "--lines=30", "--output=short-monotonic")
 	if err != nil {
-		return fmt.Sprintf("last lines of the console of %s:\n%s", h.name, lastLines(h.console(), 30))
+		return fmt.Sprintf("\nlast lines of the console of %s:\n%s", h.name, lastLines(h.console(), 30))
 	}
-	return fmt.Sprintf("last lines of the journal of %s:\n%s", h.name, journal)
+	return fmt.Sprintf("\nlast lines of the journal of %s:\n%s", h.name, journal)
 }

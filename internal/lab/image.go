@@ -153,7 +153,7 @@ func debootstrap(ctx context.Context, workers cgroup, r Release, dir string, pro
 			continue
 		}
 		now, _, _ := strings.Cut(step, " ") // "Retrieving", "Unpacking", "Configuring", ...
-		if now == "Validating" {            // of what was retrieved, one by one
+		if now == "Validating" || now == "Checking" || now == "Valid" || now == "Target" || now == "Chosen" {
 			continue
 		}
 		if now != phase || time.Since(spoke) > 15*time.Second {

@@ -231,7 +231,7 @@ func (l *Lab) add(spec HostSpec) (*Host, error) {
 	if cookie == "" {
 		cookie = rand.Text()
 	}
-	hs := hostState{Name: spec.Name, Number: number, Release: spec.Release, Cookie: cookie}
+	hs := hostState{Name: spec.Name, Number: number, Release: spec.Release, Image: ImagePath(spec.Release), Cookie: cookie}
 	l.state.Hosts = append(l.state.Hosts, hs)
 	if err := l.state.write(); err != nil {
 		return nil, err

@@ -48,7 +48,9 @@ type hostState struct {
 	Name    string  `json:"name"`
 	Number  int     `json:"number"`
 	Release Release `json:"release"`
-	Cookie  string  `json:"cookie"`
+	// Image is the base image below its disk. A later process may have another recipe, or another cache.
+	Image  string `json:"image"`
+	Cookie string `json:"cookie"`
 }
 
 func labDir(name string) string { return filepath.Join(stateRoot, name) }

@@ -25,18 +25,36 @@ func Require(t testing.TB) {
 	}
 }
 
-// Up brings up a lab that goes down when the test ends. Its name, if none is given, follows from the test's.
+// Release is the RabbitMQ version tests run on: RABBITMQ_LAB_RELEASE ("4.0"), or else the lab's default.
+func Release(t testing.TB) lab.Release {
+	t.Helper()
+	name := os.Getenv("RABBITMQ_LAB_RELEASE")
+	if name == "" {
+		return lab.DefaultRelease
+	}
+	r, err := lab.ParseRelease(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Up brings up a lab that goes down when the test ends. Its name, if none is given, follows from the test's; its
+// release, if none is given, is Release.
 func Up(t testing.TB, o lab.Options) *lab.Lab {
 	t.Helper()
 	Require(t)
 	if o.Name == "" {
 		o.Name = name(t.Name())
 	}
+	if o.Release == (lab.Release{}) {
+		o.Release = Release(t)
+	}
 	if o.Progress == nil {
 		o.Progress = t.Output()
 	}
 	// The time is for a machine that has to build the image first.
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
 	l, err := lab.Up(ctx, o)
 	if err != nil {
