@@ -48,7 +48,8 @@ func foresee(diags *diag.Diagnostics, doing string, steps []topology.Step, err e
 	if refusal != nil {
 		for _, reason := range refusal.Reasons {
 			if passing[reason.Rule] {
-				diags.AddWarning(fmt.Sprintf("Not ready yet to %s: %s", doing, reason.Rule), reasonText(reason)+"\n\nThe apply checks it again and stops before anything is changed if it still holds.")
+				// The node stands in the summary: the CLI folds warnings with the same one, and shows only the first.
+				diags.AddWarning(fmt.Sprintf("Not ready yet to %s: %s: %s", doing, reason.Node, reason.Rule), reasonText(reason)+"\n\nThe apply checks it again and stops before anything is changed if it still holds.")
 			} else {
 				diags.AddError(fmt.Sprintf("Refused to %s: %s", doing, reason.Rule), reasonText(reason))
 			}

@@ -199,8 +199,9 @@ func (e *HostKeyError) Error() string {
 	}
 	switch e.Kind {
 	case HostKeyUnknown:
-		fmt.Fprintf(&b, "the host key of %s is unknown: it shows %s. After checking that fingerprint on the host itself, add this line to known_hosts "+
-			"(%s prints it too) or set host_key: %s", e.Addr, e.Offered, scan, e.Line)
+		// The line stands alone, and begins with a space so that no CLI breaks it: what is copied must be whole.
+		fmt.Fprintf(&b, "the host key of %s is unknown: it shows %s. Add this line to known_hosts (%s prints it too), or set host_key:\n\n    %s\n\n"+
+			"First check that fingerprint on the host itself", e.Addr, e.Offered, scan, e.Line)
 	case HostKeyChanged:
 		fmt.Fprintf(&b, "the host key of %s is not the known one: it shows %s, known is %s. Either the host was rebuilt or somebody else answers in its place. "+
 			"If it was rebuilt, check the new fingerprint on the host itself and replace the known one", e.Addr, e.Offered, strings.Join(known, ", "))
