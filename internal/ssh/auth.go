@@ -192,7 +192,6 @@ func loadPrivateKey(cfg Config) (identity, string, error) {
 
 // parsePrivateKey has its own words for each fault: the library's errors may quote what they were given.
 func parsePrivateKey(text []byte, passphrase Secret) (ssh.Signer, error) {
-	text = append(bytes.TrimSpace(text), '\n') // OpenSSH's form needs the last newline, which heredocs and editors lose
 	signer, err := ssh.ParsePrivateKey(text)
 	var encrypted *ssh.PassphraseMissingError
 	if errors.As(err, &encrypted) {

@@ -27,9 +27,9 @@ func script(answers map[string]sshtest.Exec) func(*sshtest.Server) {
 
 // until gives a command that tells when it runs and then waits for its context, as one that ends at a signal does.
 func until(running chan<- struct{}) sshtest.Exec {
-	return func(ctx context.Context, _, _ string, _ io.Reader, stdout, _ io.Writer) int {
+	return func(ctx context.Context, _, _ string, stdin io.Reader, stdout, _ io.Writer) int {
 		running <- struct{}{}
-		_, _ = io.WriteString(stdout, "running")
+		_, _ = io.Copy(stdout, stdin)
 		<-ctx.Done()
 		return 143
 	}
@@ -37,9 +37,9 @@ func until(running chan<- struct{}) sshtest.Exec {
 
 // deaf gives a command that ignores every signal and its session's end, until released.
 func deaf(running chan<- struct{}, released <-chan struct{}) sshtest.Exec {
-	return func(_ context.Context, _, _ string, _ io.Reader, stdout, _ io.Writer) int {
+	return func(_ context.Context, _, _ string, stdin io.Reader, stdout, _ io.Writer) int {
 		running <- struct{}{}
-		_, _ = io.WriteString(stdout, "running")
+		_, _ = io.Copy(stdout, stdin)
 		<-released
 		return 0
 	}
@@ -83,9 +83,9 @@ func TestCommandsEndWithTheirContext(t *testing.T) {
 	for _, line := range []string{"obedient", "deaf"} {
 		t.Run(line, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(testContext(t))
-			stdout, running := told("running")
+			stdout, running := told("echo") // what comes back was sent after the command had begun
 			go func() { <-running; cancel(errors.New("the operator pressed ^C")) }()
-			_, err := h.Run(ctx, line, nil, stdout, nil)
+			_, err := h.Run(ctx, line, strings.NewReader("echo"), stdout, nil)
 			interrupted := as[*InterruptedError](t, err)
 			if !interrupted.Started {
 				t.Error("it had started")
