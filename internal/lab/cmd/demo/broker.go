@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -63,23 +64,25 @@ func (d *demo) onEach(do func(host, node string) error) error {
 	return errors.Join(failed...)
 }
 
+// bold is how rabbitmqctl sets headings.
+var bold = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
 // shortStatus takes the cluster's name and its members out of what `rabbitmqctl cluster_status` prints.
 func shortStatus(text string) string {
-	var short strings.Builder
-	keep := false
-	for line := range strings.Lines(text) {
+	var short []string
+	heading := false // the last line is one of the headings that count, and node names follow
+	for line := range strings.Lines(bold.ReplaceAllString(text, "")) {
 		switch line = strings.TrimSpace(line); {
+		case line == "":
 		case strings.HasPrefix(line, "Cluster name: "):
-			fmt.Fprintln(&short, line)
-		case line == "Disk Nodes" || line == "Running Nodes":
-			keep = true
-			fmt.Fprint(&short, line+":")
-		case strings.Contains(line, "@") && keep:
-			fmt.Fprint(&short, " "+line)
-		case line != "" && keep:
-			keep = false
-			fmt.Fprintln(&short)
+			short = append(short, line)
+		case heading && strings.Contains(line, "@"):
+			short[len(short)-1] += " " + line
+		default:
+			if heading = line == "Disk Nodes" || line == "Running Nodes"; heading {
+				short = append(short, line+":")
+			}
 		}
 	}
-	return short.String()
+	return strings.Join(short, "\n")
 }

@@ -62,7 +62,7 @@ func run(ctx context.Context, out *narrator) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &demo{narrator: out, release: release, workspace: workspace{cli: cli, dir: dir}}
+	d := &demo{narrator: out, release: release, workspace: workspace{cli: cli, dir: dir, told: map[string]bool{}}}
 	defer func() { err = errors.Join(err, d.cleanUp()) }()
 	for _, part := range d.story() {
 		out.step(part.title)
@@ -139,7 +139,7 @@ func (d *demo) configure(context.Context) error {
 		return err
 	}
 	d.quote(text)
-	d.say("The cookie comes from the environment, TF_VAR_cookie, and is kept in no file of the command line.")
+	d.say("The cookie comes from the environment, TF_VAR_cookie, and is kept nowhere but on the hosts.")
 	return nil
 }
 
@@ -173,7 +173,7 @@ func (d *demo) firstApply(ctx context.Context) error {
 	if err := d.keepsNoCookie(); err != nil {
 		return err
 	}
-	d.checked("all three hosts list all three as running and have the cookie, which is not in the state")
+	d.checked("all three hosts list all three as running and have the cookie; neither state nor plan has it")
 	return nil
 }
 

@@ -71,10 +71,11 @@ func (l *lines) Write(p []byte) (int, error) {
 }
 
 // digest keeps all that a CLI says and tells what a reader needs: of a new or destroyed resource its name, of a changed
-// one the whole difference, the summary of each warning, the outcome.
+// one the whole difference, the summary of each warning that was not told before, the outcome.
 type digest struct {
 	all  io.Writer
 	tell func(format string, args ...any)
+	told map[string]bool
 
 	lines
 	inside bool // in the difference of a changed resource
@@ -108,7 +109,10 @@ func (d *digest) line(text string) {
 		d.inside = !strings.HasSuffix(text, " will be created") && !strings.HasSuffix(text, " will be destroyed")
 	case text == "Warning: Provider development overrides are in effect":
 	case strings.HasPrefix(text, "Warning: "):
-		d.tell("%s", text)
+		if !d.told[text] {
+			d.tell("%s", text)
+		}
+		d.told[text] = true
 	case outcome.MatchString(text):
 		d.tell("%s", detail.ReplaceAllString(text, ""))
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +22,7 @@ type workspace struct {
 	cli    string // terraform or tofu
 	dir    string
 	cookie string
+	told   map[string]bool // the warnings that were told
 }
 
 // findCLI takes RABBITMQ_TEST_CLI, or what is on PATH.
@@ -120,8 +123,8 @@ func (w *workspace) cliRun(ctx context.Context, n *narrator, want int, args ...s
 	inOwnGroup(cmd)
 	cmd.WaitDelay = 10 * time.Second
 	var all bytes.Buffer
-	told := &digest{all: &all, tell: n.say}
-	cmd.Stdout, cmd.Stderr = told, told
+	output := &digest{all: &all, tell: n.say, told: w.told}
+	cmd.Stdout, cmd.Stderr = output, output
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if ctx.Err() != nil || (err != nil && !errors.As(err, &exit)) {
@@ -133,11 +136,34 @@ func (w *workspace) cliRun(ctx context.Context, n *narrator, want int, args ...s
 	return all.String(), nil
 }
 
-// keepsNoCookie checks that the cookie is in no file that the CLI wrote as text.
+// keepsNoCookie checks that the cookie is neither in the state nor in the saved plan, which is a zip file.
 func (w *workspace) keepsNoCookie() error {
-	state, err := os.ReadFile(filepath.Join(w.dir, "terraform.tfstate"))
-	if err == nil && bytes.Contains(state, []byte(w.cookie)) {
-		err = errors.New("the cookie is in the state")
+	state, err := os.Open(filepath.Join(w.dir, "terraform.tfstate"))
+	if err != nil {
+		return err
 	}
-	return err
+	kept := []io.ReadCloser{state}
+	plan, err := zip.OpenReader(filepath.Join(w.dir, "plan.bin"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = plan.Close() }()
+	for _, f := range plan.File {
+		r, err := f.Open()
+		if err != nil {
+			return err
+		}
+		kept = append(kept, r)
+	}
+	for _, r := range kept {
+		text, err := io.ReadAll(r)
+		_ = r.Close()
+		if err != nil {
+			return err
+		}
+		if bytes.Contains(text, []byte(w.cookie)) {
+			return errors.New("the cookie is in the state or in the plan")
+		}
+	}
+	return nil
 }
