@@ -111,7 +111,7 @@ func TestBadConnectionsAreNamed(t *testing.T) {
 			members: entries(rmq1, rmq2) + entry(rmq3, fmt.Sprintf("ssh = { user = %q }", lab.UserNoSudo)),
 		})
 		w.warnsAndRefuses(
-			"rabbit@rmq1: the host key of "+rmq1.Address()+":22 is unknown", "add this line to known_hosts", rmq1.Address()+" "+rmq1.HostKey(),
+			"rabbit@rmq1: the host key of "+rmq1.Address()+":22 is unknown", "Add this line to known_hosts", rmq1.Address()+" "+rmq1.HostKey(), "First check that fingerprint",
 			"rabbit@rmq2: the host key of "+rmq2.Address()+":22 is not the known one", fingerprint(t, shown), fingerprint(t, old+".pub"), known+":2",
 			"If it was rebuilt, check the new fingerprint",
 			"rabbit@rmq3: nosudo cannot run commands as rabbitmq on "+rmq3.Address(), "nosudo ALL=(rabbitmq) NOPASSWD")
@@ -174,7 +174,7 @@ func TestBadHostsAreNamedAndMended(t *testing.T) {
 // or leaves a state.
 func (w *workspace) warnsAndRefuses(texts ...string) {
 	w.t.Helper()
-	plan := w.planShows(append(texts, "Not ready yet to")...)
+	plan := w.planShows(append(texts, "Not ready yet to change the cluster")...)
 	apply := w.run("apply", "-no-color", "plan.bin").fails(append(texts, "Refused to create the cluster", "Nothing was changed by this")...)
 	for _, o := range []outcome{plan, apply} {
 		if c := o.changes(); len(c) > 0 {

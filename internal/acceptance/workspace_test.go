@@ -184,7 +184,7 @@ func (w *workspace) watch(see func(ctx context.Context, cmd *exec.Cmd, log strin
 var box = regexp.MustCompile(`(?m)^[╷│╵] ?`)
 
 // overrides is the CLI's warning about dev_overrides, which says nothing about the test.
-var overrides = regexp.MustCompile(`(?s)\s*Warning: Provider development overrides are in effect.*?published releases\.\s*`)
+var overrides = regexp.MustCompile(`(?s)\s*Warning: Provider development overrides are in effect.*?published\s+releases\.\s*`)
 
 // unbox takes away the frame around diagnostics.
 func unbox(text string) string {
