@@ -274,7 +274,7 @@ func (p *planner) types() {
 
 // peerOf is a running member other than node that keeps the metadata on disc, or the first other one.
 func (p *planner) peerOf(node string) string {
-	var any string
+	first := ""
 	for _, other := range p.base.Voices {
 		if other == node {
 			continue
@@ -282,11 +282,11 @@ func (p *planner) peerOf(node string) string {
 		if p.base.Members[other] == Disc {
 			return other
 		}
-		if any == "" {
-			any = other
+		if first == "" {
+			first = other
 		}
 	}
-	return any
+	return first
 }
 
 // remove plans that members leave which nobody wishes: those that do not run first, because every one of them makes a
@@ -352,6 +352,9 @@ func (p *planner) checkRemoval(gone []string, via string) {
 	}
 	discs := 0
 	for node, kind := range p.base.Members {
+		if wished, stays := p.wish.Members[node]; stays {
+			kind = wished // types change before anybody leaves
+		}
 		if kind == Disc && !slices.Contains(gone, node) {
 			discs++
 		}
