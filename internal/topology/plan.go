@@ -264,12 +264,26 @@ func (p *planner) types() {
 			p.refusal.refuse(RuleType, node, `Use type = "disc".`, "RabbitMQ %s has no RAM nodes on its metadata store", p.seen[node].Version)
 			continue
 		}
+		if via := p.discJoiner(); len(p.base.Members) == 1 && via != "" {
+			p.add(Step{Kind: SetType, Node: node, Via: via, Type: want})
+			continue
+		}
 		if len(p.base.Members) == 1 {
 			p.refusal.refuse(RuleLastDisc, node, `Use type = "disc" until there is another member.`, "it is the only member, and a RAM node needs a disc node to start from")
 			continue
 		}
 		p.add(Step{Kind: SetType, Node: node, Via: p.peerOf(node), Type: want})
 	}
+}
+
+// discJoiner is a node that joins as a disc node before types change.
+func (p *planner) discJoiner() string {
+	for _, step := range p.steps {
+		if step.Kind == Join && step.Type == Disc {
+			return step.Node
+		}
+	}
+	return ""
 }
 
 // peerOf is a running member other than node that keeps the metadata on disc, or the first other one.
