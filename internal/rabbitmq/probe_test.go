@@ -1,7 +1,6 @@
 package rabbitmq
 
 import (
-	"os"
 	"strings"
 	"testing"
 )
@@ -15,8 +14,5 @@ func TestProbeExpressionSurvivesEveryShell(t *testing.T) {
 		if strings.Contains(text, left) {
 			t.Errorf("%s was not replaced", left)
 		}
-	}
-	if os.Getenv("PRINT") != "" {
-		os.WriteFile(os.Getenv("PRINT"), []byte(text), 0o644)
 	}
 }
