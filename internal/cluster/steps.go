@@ -21,7 +21,7 @@ func (f *Fleet) carryOut(ctx context.Context, step topology.Step) error {
 			return err
 		}
 		if step.Kind == topology.Forget {
-			return via.ForgetClusterNode(ctx, step.Node)
+			return f.forget(ctx, via, step)
 		}
 		return f.leave(ctx, via, step)
 	}
@@ -126,19 +126,40 @@ func (f *Fleet) startAgain(ctx context.Context, node *rabbitmq.Node, err error) 
 	return err
 }
 
+// forget drops a member that does not run.
+func (f *Fleet) forget(ctx context.Context, via *rabbitmq.Node, step topology.Step) error {
+	if err := via.ForgetClusterNode(ctx, step.Node); err != nil {
+		return err
+	}
+	status, err := via.Status(ctx, rabbitmq.Ask{})
+	if err != nil || !rabbitmq.CapabilitiesOf(status).ForgetLeavesReplicas {
+		return err
+	}
+	return via.ShrinkQueues(ctx, step.Node)
+}
+
+// hasReplicas tells whether a node holds a replica of a quorum queue, which is also assumed when nobody could tell.
+func hasReplicas(i *rabbitmq.Inventory, node string) bool {
+	return i == nil || slices.ContainsFunc(i.Queues, func(q rabbitmq.QueueGroup) bool {
+		return q.Type == "rabbit_quorum_queue" && slices.Contains(q.Copies, node)
+	})
+}
+
 // leave takes a running member out through a peer, with rabbitmqctl -n, so that it works the same when the member's
 // own host cannot be reached. This order is safe on every version and store: stop, forget on the peer, reset (measured).
 func (f *Fleet) leave(ctx context.Context, peer *rabbitmq.Node, step topology.Step) error {
 	leaver := peer.Through(step.Node)
-	status, err := leaver.Status(ctx, rabbitmq.Ask{Peers: true})
+	status, err := leaver.Status(ctx, rabbitmq.Ask{Peers: true, Inventory: true})
 	if err != nil {
 		return err
 	}
 	// While the leaver still votes: of two replicas the one that is left is no majority, so that forget could not drop
 	// the other (rabbit_quorum_queue:delete_member/2 asks the queue's own Raft group), and the queue would be stuck for
 	// good. 3.8 drops none in any case (measured).
-	if err := peer.ShrinkQueues(ctx, step.Node); err != nil {
-		return err
+	if hasReplicas(status.Inventory, step.Node) {
+		if err := peer.ShrinkQueues(ctx, step.Node); err != nil {
+			return err
+		}
 	}
 	if err := leaver.StopApp(ctx); err != nil {
 		return err
