@@ -401,7 +401,8 @@ func (p *planner) guard() {
 		p.refusal.refuse(RulePartition, a, "Mend the network between them, then apply again.",
 			"it does not see %s, although that one runs and both count each other as members", b)
 	}
-	if p.seen[p.seed()].NoMajority {
+	// What is planned to start may bring the majority back; everything is looked at again after it.
+	if p.seen[p.seed()].NoMajority && !p.steps[0].Starts() {
 		p.refusal.refuse(RuleMajority, p.seed(), "Start the members that are down first: `rabbitmq-diagnostics metadata_store_status` tells who is there.",
 			"its metadata store has no leader, so no change would succeed and every read may be stale")
 		return
