@@ -127,6 +127,20 @@ func (p *planner) start() {
 			p.add(Step{Kind: StartApp, Node: node})
 		}
 	}
+	p.startLeavers()
+}
+
+// startLeavers plans to start members that leave, where their votes are needed for it: a leave that was cut off after
+// its stop_app has taken the majority of two Khepri members away, and nobody else would bring it back.
+func (p *planner) startLeavers() {
+	if !p.based || !p.base.Khepri || len(p.base.Running) > len(p.base.Members)/2 {
+		return
+	}
+	for _, node := range sortedKeys(p.base.Members) {
+		if p.wish.leaves(node) && p.seen[node].State == Stopped {
+			p.add(Step{Kind: StartApp, Node: node})
+		}
+	}
 }
 
 // forgotten tells whether a stopped node believes to be a member of the base cluster, which no longer lists it.
