@@ -100,7 +100,7 @@ func (h *Host) Run(ctx context.Context, c Command) (Result, error) {
 	}
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, c.Timeout, errCommandTimeout)
 		defer cancel()
 	}
 	login, err := h.probe(ctx)
@@ -125,7 +125,7 @@ func (h *Host) Run(ctx context.Context, c Command) (Result, error) {
 		log.DebugContext(ctx, "remote command gave no exit code", "error", err.Error())
 		if ctx.Err() != nil && !errors.Is(err, ErrOutputTooLarge) && !notStarted(err) {
 			timeout := c.Timeout
-			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			if !errors.Is(context.Cause(ctx), errCommandTimeout) {
 				timeout = 0
 			}
 			err = &TimeoutError{Host: h.address, Args: c.Args, Timeout: timeout, Err: err}
@@ -135,6 +135,9 @@ func (h *Host) Run(ctx context.Context, c Command) (Result, error) {
 	log.DebugContext(ctx, "remote command ended", "exit", result.ExitCode)
 	return result, h.notRun(login, c, result)
 }
+
+// errCommandTimeout tells the command's own bound from the caller's.
+var errCommandTimeout = fmt.Errorf("the command's timeout: %w", context.DeadlineExceeded)
 
 // run runs one line of the login shell.
 func (h *Host) run(ctx context.Context, line string, stdin io.Reader, limit int) (Result, error) {

@@ -36,7 +36,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%08b"} {
 		all += fmt.Sprintf(verb+verb+verb+verb, s, f, c, []Secret{s})
 	}
-	for _, form := range []string{"s3cret", fmt.Sprintf("%x", "s3cret"), fmt.Sprintf("%X", "s3cret"), fmt.Sprint([]byte("s3cret")), "115 51", "czNjcmV0"} {
+	for _, form := range []string{"s3cret", fmt.Sprintf("%x", "s3cret"), fmt.Sprintf("%X", "s3cret"), "115 51", "czNjcmV0"} {
 		if strings.Contains(all, form) {
 			t.Errorf("%q shows in %s", form, all)
 		}
@@ -208,6 +208,10 @@ func TestTimeoutSaysThatTheCommandMayGoOn(t *testing.T) {
 	if _, err := h.Run(testContext(t), Command{Args: []string{"x"}, Timeout: time.Nanosecond}); err == nil {
 		t.Error("no error")
 	}
+	earlier, cancelEarlier := context.WithTimeout(testContext(t), time.Millisecond)
+	defer cancelEarlier()
+	_, err = h.Run(earlier, Command{Args: []string{"x"}, Timeout: time.Hour})
+	contains(t, as[*TimeoutError](t, err).Error(), "was interrupted")
 	_, err = h.Run(ctx, Command{Args: []string{"x"}})
 	if got := as[*TimeoutError](t, err); got.Timeout != 0 || !errors.Is(err, context.Canceled) {
 		t.Errorf("%+v", got)
@@ -230,7 +234,7 @@ func TestRunnersErrorsPassUntouched(t *testing.T) {
 			}
 			_, err := h.Run(ctx, Command{Args: []string{"x"}})
 			var timeout *TimeoutError
-			if got := errors.As(err, &timeout); got != (want == error(broken) && what == "command") { //nolint:errorlint // as above
+			if got := errors.As(err, &timeout); got != (want == broken && what == "command") { //nolint:errorlint // as above
 				t.Errorf("%s: %v: only a command that may have begun times out", what, err)
 			}
 		}
@@ -240,7 +244,7 @@ func TestRunnersErrorsPassUntouched(t *testing.T) {
 func TestProbeIsMadeOnce(t *testing.T) {
 	var mu sync.Mutex
 	probes := 0
-	h := New(runnerFunc(func(ctx context.Context, line string, _ io.Reader, stdout, _ io.Writer) (int, error) {
+	h := New(runnerFunc(func(_ context.Context, line string, _ io.Reader, stdout, _ io.Writer) (int, error) {
 		nonce, ok := isProbe(line)
 		if !ok {
 			return 0, nil

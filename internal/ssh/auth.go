@@ -190,13 +190,15 @@ func loadPrivateKey(cfg Config) (identity, string, error) {
 	return identity{signer: signer, origin: origin}, attribute, nil
 }
 
+var errEncrypted = errors.New("is encrypted: set private_key_passphrase, or load the key into the agent")
+
 // parsePrivateKey has its own words for each fault: the library's errors may quote what they were given.
 func parsePrivateKey(text []byte, passphrase Secret) (ssh.Signer, error) {
 	signer, err := ssh.ParsePrivateKey(text)
 	var encrypted *ssh.PassphraseMissingError
 	if errors.As(err, &encrypted) {
 		if passphrase == "" {
-			return nil, errors.New("is encrypted: set private_key_passphrase, or load the key into the agent")
+			return nil, errEncrypted
 		}
 		if signer, err = ssh.ParsePrivateKeyWithPassphrase(text, []byte(passphrase)); err != nil {
 			return nil, errors.New("cannot be decrypted with private_key_passphrase")

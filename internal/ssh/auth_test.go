@@ -144,8 +144,13 @@ func TestPasswordServesBothMethods(t *testing.T) {
 		})
 		cfg := configFor(t, s)
 		cfg.Password = "s3cret"
-		if _, err := newPool(t).Get(testContext(t), cfg); err != nil {
+		p, log := newLoggedPool(t)
+		if _, err := p.Get(testContext(t), cfg); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+		contains(t, log.String(), name+" (password)")
+		if strings.Contains(log.String(), "s3cret") {
+			t.Errorf("the log holds the password: %s", log)
 		}
 		cfg.Password = "wr0ng"
 		_, err := newPool(t).Get(testContext(t), cfg)

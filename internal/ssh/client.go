@@ -38,6 +38,7 @@ type Client struct {
 	via        *Client // the bastion's connection it runs through, or nil
 	pool       *Pool
 	logger     *slog.Logger
+	ctx        context.Context // of the dial, for the logger; never ends
 	sessions   *slots
 
 	gone chan struct{} // closed when the connection has ended
@@ -48,10 +49,10 @@ type Client struct {
 	cause   error // why it ended, where we ended it
 }
 
-func newClient(p *Pool, cfg Config, conn *ssh.Client, via *Client) *Client {
+func newClient(ctx context.Context, p *Pool, cfg Config, conn *ssh.Client, via *Client) *Client {
 	c := &Client{
 		addr: cfg.Address(), user: cfg.User, conn: conn, via: via, pool: p, logger: p.logger, sessions: newSlots(maxSessions),
-		gone: make(chan struct{}),
+		gone: make(chan struct{}), ctx: context.WithoutCancel(ctx),
 	}
 	p.mu.Lock()
 	p.live[c] = struct{}{}
@@ -82,7 +83,7 @@ func (c *Client) watch() {
 	if c.via != nil {
 		c.via.release()
 	}
-	c.logger.Debug("SSH connection ended", "host", c.addr, "user", c.user, "cause", cause.Error())
+	c.logger.DebugContext(c.ctx, "SSH connection ended", "host", c.addr, "user", c.user, "cause", cause.Error())
 }
 
 // keepalive notices a connection whose other end has vanished without a word: reads, writes and even closing a session

@@ -39,7 +39,7 @@ func (p *Pool) dialHop(ctx context.Context, cfg Config, via *Client) (*Client, e
 	}
 	defer turn.give()
 
-	keys, err := loadHostKeys(cfg, p.logger)
+	keys, err := loadHostKeys(ctx, cfg, p.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +98,11 @@ func (p *Pool) dialHop(ctx context.Context, cfg Config, via *Client) (*Client, e
 		if via != nil {
 			via.release()
 		}
-		return nil, handshakeFailure(fail, login, ctx, err)
+		return nil, handshakeFailure(ctx, fail, login, err)
 	}
 	p.logger.DebugContext(ctx, "connected over SSH", "host", addr, "user", cfg.User, "duration", time.Since(started),
 		"server", string(sshConn.ServerVersion()), "tried", login.tried, "through", viaAddress(via))
-	return newClient(p, cfg, ssh.NewClient(sshConn, channels, requests), via), nil
+	return newClient(ctx, p, cfg, ssh.NewClient(sshConn, channels, requests), via), nil
 }
 
 func viaAddress(via *Client) string {
@@ -114,7 +114,7 @@ func viaAddress(via *Client) string {
 
 // handshakeFailure sorts what stopped a handshake. A verdict on the host key or the login stands, whatever became of
 // the line afterwards.
-func handshakeFailure(fail func(DialKind, error) error, login *login, ctx context.Context, err error) error {
+func handshakeFailure(ctx context.Context, fail func(DialKind, error) error, login *login, err error) error {
 	var hostKey *HostKeyError
 	if errors.As(err, &hostKey) {
 		return hostKey

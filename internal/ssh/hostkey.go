@@ -3,6 +3,7 @@ package ssh
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type hostKeys struct {
 	known   []knownKey
 	revoked []knownKey
 	logger  *slog.Logger
+	ctx     context.Context // of the dial, for the logger
 }
 
 // fingerprint names a key the way ssh-keygen -l does.
@@ -95,8 +97,8 @@ func parseKeyLine(line string) (ssh.PublicKey, error) {
 }
 
 // loadHostKeys gathers what is known about one hop.
-func loadHostKeys(cfg Config, logger *slog.Logger) (*hostKeys, error) {
-	h := &hostKeys{cfg: cfg, addr: cfg.hostKeyAddress(), logger: logger}
+func loadHostKeys(ctx context.Context, cfg Config, logger *slog.Logger) (*hostKeys, error) {
+	h := &hostKeys{cfg: cfg, addr: cfg.hostKeyAddress(), logger: logger, ctx: ctx}
 	pins, err := parseHostKeyLines(cfg.HostKey, "host_key")
 	if err != nil {
 		return nil, &ConfigError{Host: cfg.Host, Attribute: "host_key", Err: err}
@@ -106,7 +108,7 @@ func loadHostKeys(cfg Config, logger *slog.Logger) (*hostKeys, error) {
 		return nil, &ConfigError{Host: cfg.Host, Attribute: "host_ca_key", Err: err}
 	}
 	h.known = append(pins, authorities...)
-	recorded, revoked, err := readKnownHosts(cfg, h.addr, logger)
+	recorded, revoked, err := readKnownHosts(ctx, cfg, h.addr, logger)
 	if err != nil {
 		return nil, &ConfigError{Host: cfg.Host, Attribute: "known_hosts_files", Err: err}
 	}
@@ -193,7 +195,7 @@ func (h *hostKeys) check(_ string, _ net.Addr, key ssh.PublicKey) error {
 	case len(h.known) > 0 && (strict != StrictNo || h.pinned()):
 		return fail(HostKeyChanged, h.known, nil)
 	case strict == StrictNo:
-		h.logger.Warn("accepting an unverified host key, as strict_host_key_checking is no", "host", h.addr, "key", fingerprint(key))
+		h.logger.WarnContext(h.ctx, "accepting an unverified host key, as strict_host_key_checking is no", "host", h.addr, "key", fingerprint(key))
 		return nil
 	case strict == StrictAcceptNew:
 		return h.record(key, fail)
@@ -238,7 +240,7 @@ func (h *hostKeys) record(key ssh.PublicKey, fail func(HostKeyKind, []knownKey, 
 		return fail(HostKeyUnrecorded, nil, fmt.Errorf("lock %s: %w", path, err))
 	}
 	// Somebody else may have recorded a key since this connection began: that one counts.
-	known, _, err := readKnownHosts(h.cfg, h.addr, h.logger)
+	known, _, err := readKnownHosts(h.ctx, h.cfg, h.addr, h.logger)
 	if err != nil {
 		return fail(HostKeyUnrecorded, nil, err)
 	}
@@ -260,7 +262,7 @@ func (h *hostKeys) record(key ssh.PublicKey, fail func(HostKeyKind, []knownKey, 
 	if err := f.Sync(); err != nil {
 		return fail(HostKeyUnrecorded, nil, err)
 	}
-	h.logger.Info("recorded the key of a new host", "host", h.addr, "key", fingerprint(key), "file", path)
+	h.logger.InfoContext(h.ctx, "recorded the key of a new host", "host", h.addr, "key", fingerprint(key), "file", path)
 	return nil
 }
 
@@ -278,7 +280,7 @@ func endsWithNewline(f *os.File) bool {
 //
 // The library refuses a whole file for one line it cannot read (a new key type, an SSH 1 key, junk), where OpenSSH
 // skips the line. So it is given filtered copies, with the line numbers kept.
-func readKnownHosts(cfg Config, addr string, logger *slog.Logger) (known, revoked []knownKey, err error) {
+func readKnownHosts(ctx context.Context, cfg Config, addr string, logger *slog.Logger) (known, revoked []knownKey, err error) {
 	dir, err := os.MkdirTemp("", "known_hosts")
 	if err != nil {
 		return nil, nil, err
@@ -304,7 +306,7 @@ func readKnownHosts(cfg Config, addr string, logger *slog.Logger) (known, revoke
 			if strings.HasPrefix(text, "@revoked") { // a revocation that cannot be read must not be overlooked
 				return fmt.Errorf("%s: cannot read a @revoked line: %w", place(path, number), err)
 			}
-			logger.Warn("skipping a line of known_hosts that cannot be read", "line", place(path, number), "error", err.Error())
+			logger.WarnContext(ctx, "skipping a line of known_hosts that cannot be read", "line", place(path, number), "error", err.Error())
 			return nil
 		})
 		if err != nil {

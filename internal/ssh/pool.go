@@ -90,13 +90,28 @@ func backoff(attempt int) time.Duration {
 // for cfg.Timeout at most, trying again for as long as the host is refusing, silent, unreachable or hanging up. The
 // error is a [ConfigError], [DialError], [AuthError] or [HostKeyError].
 func (p *Pool) Get(ctx context.Context, cfg Config) (*Client, error) {
-	if err := cfg.Validate(); err != nil {
+	given := cfg
+	cfg = cfg.withDefaults()
+	if c := p.connected(cfg); c != nil {
+		return c, nil
+	}
+	if err := given.Validate(); err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, fmt.Errorf("no connection within %s (timeout)", cfg.Timeout))
 	defer cancel()
 	return p.get(ctx, cfg, nil)
+}
+
+// connected gives the connection there is.
+func (p *Pool) connected(cfg Config) *Client {
+	key := cfg.key()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.entries[key]; e != nil && !p.closed {
+		return e.client
+	}
+	return nil
 }
 
 // get waits for the connection until ctx ends; parent is the flight that needs it to get further.
@@ -195,7 +210,7 @@ func (p *Pool) fly(ctx context.Context, cfg Config, e *entry, f *flight) {
 			}
 			p.mu.Lock()
 		}
-		if dial != nil {
+		if dial != nil && dial.Attempts == 0 { // else it is a bastion's, and others read it
 			dial.Attempts = f.attempts
 		}
 		var denied *AuthError
