@@ -289,11 +289,13 @@ func (b *Broker) drop(name string) {
 	b.dropCopies(name, b.version.Number == V38.Number)
 }
 
-// dropCopies forgets the copies of queues on a node. A queue without any is gone from every member's list at once.
+// dropCopies forgets the copies of queues on a node. A queue without any is gone from every member's list at once. A
+// quorum queue whose other replicas are no running majority cannot decide to give one up, and keeps a ghost of it
+// (rabbit_quorum_queue:delete_member/2 asks the queue's own Raft group). [inferred]
 func (b *Broker) dropCopies(name string, ghosts bool) {
 	b.store.queues = slices.DeleteFunc(b.store.queues, func(q *queue) bool {
-		if q.kind != "classic" && ghosts {
-			return false // 3.8 keeps a ghost replica (measured)
+		if q.kind == "quorum" && len(q.copies) > 1 && (ghosts || !b.decides(q)) {
+			return false // 3.8 keeps a ghost in any case (measured)
 		}
 		q.copies = slices.DeleteFunc(q.copies, func(node string) bool { return node == name })
 		return len(q.copies) == 0

@@ -109,34 +109,36 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 	fleet := b.fleet
 	late := func(d time.Duration) {
 		// The CLI's process is there from the beginning; what it asked for takes effect in the end.
-		fleet.mu.Lock()
 		line := c.line()
 		listed := slices.ContainsFunc(changing, func(word string) bool { return slices.Contains(c.argv, word) })
+		fleet.mu.Lock()
 		if listed {
 			b.processes = append(b.processes, line)
 		}
 		b.pending++
 		fleet.mu.Unlock()
-		fleet.sleep(d)
-		c.run()
-		fleet.do("", func() {
-			b.pending--
-			if i := slices.Index(b.processes, line); listed && i >= 0 {
-				b.processes = slices.Delete(b.processes, i, i+1)
-			}
+		fleet.background.Go(func() {
+			fleet.sleep(d)
+			c.run()
+			fleet.do("", func() {
+				b.pending--
+				if i := slices.Index(b.processes, line); listed && i >= 0 {
+					b.processes = slices.Delete(b.processes, i, i+1)
+				}
+			})
 		})
 	}
 	switch f.Kind {
 	case CutBefore:
 		return outcome{cut: true}
 	case CutDuring:
-		fleet.background.Go(func() { late(time.Duration(2+len(c.line())%30) * time.Second) })
+		late(time.Duration(2+len(c.line())%30) * time.Second)
 		return outcome{cut: true}
 	case CutAfter:
 		c.run()
 		return outcome{cut: true}
 	case Hang:
-		fleet.background.Go(func() { late(3 * time.Minute) })
+		late(3 * time.Minute)
 		select {
 		case <-ctx.Done():
 		case <-fleet.closed:

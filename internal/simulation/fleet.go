@@ -237,9 +237,10 @@ func (f *Fleet) Busy() bool {
 	return false
 }
 
-// Rest waits until no command goes on anywhere and no broker is about to do something by itself.
+// Rest waits until no command goes on anywhere and no broker is about to do something by itself; but not for brokers
+// that start in vain again and again.
 func (f *Fleet) Rest() {
-	for {
+	for range 2000 {
 		f.mu.Lock()
 		busy := false
 		for _, b := range f.brokers {
@@ -273,6 +274,11 @@ func (f *Fleet) later(b *Broker, d time.Duration, change func()) {
 	b.pending++
 	f.background.Go(func() {
 		f.sleep(d)
+		select {
+		case <-f.closed: // the world is over
+			return
+		default:
+		}
 		f.do("", func() {
 			b.pending--
 			change()

@@ -78,16 +78,6 @@ func (w *world) oneCluster(names ...string) {
 	}
 }
 
-func oneCluster(f *Fleet, names []string) error {
-	for _, name := range names {
-		members, runs := f.Broker(name).Members()
-		if !runs || fmt.Sprint(members) != fmt.Sprint(names) {
-			return fmt.Errorf("%s runs: %t, lists %v; want %v", name, runs, members, names)
-		}
-	}
-	return nil
-}
-
 func onEachVersion(t *testing.T, test func(t *testing.T, v Version)) {
 	for _, v := range V {
 		t.Run(v.String(), func(t *testing.T) {
