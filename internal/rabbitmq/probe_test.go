@@ -1,6 +1,8 @@
 package rabbitmq
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -15,4 +17,107 @@ func TestProbeExpressionSurvivesEveryShell(t *testing.T) {
 			t.Errorf("%s was not replaced", left)
 		}
 	}
+}
+
+// The recordings are of a two-node cluster with one vhost, one user, a classic and a quorum queue of a user's.
+func TestProbeAnswersAlikeOnEveryVersion(t *testing.T) {
+	for version, store := range map[string]Store{"3.8.9": Mnesia, "3.10.8": Mnesia, "4.0.5": Mnesia, "4.3.6": Khepri} {
+		t.Run(version, func(t *testing.T) {
+			stdout, _, _ := recorded(t, version, "probe-running")
+			s, err := parseProbe([]byte(stdout))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !s.Running || s.Booting || s.Node != "rabbit@rmq1" || s.Version != version || s.Store != store || !s.MetadataMajority() {
+				t.Errorf("state: %+v", s)
+			}
+			if want := []string{"rabbit@rmq1", "rabbit@rmq2"}; !slices.Equal(s.Members(), want) {
+				t.Errorf("members %v, want %v", s.Members(), want)
+			}
+			if !strings.HasPrefix(s.ClusterID, "rabbitmq-cluster-id-") || s.CookieHash != CookieHash([]byte("REC")) {
+				t.Errorf("id %q, cookie hash %q", s.ClusterID, s.CookieHash)
+			}
+			if len(s.Resolves) != 2 || len(s.Resolves[0].Addresses) == 0 || len(s.Resolves[1].Addresses) != 0 {
+				t.Errorf("resolves: %+v", s.Resolves)
+			}
+			if s.Inventory == nil || !slices.Contains(s.Inventory.VHosts, "orders") || !slices.Contains(s.Inventory.Users, "shop") || s.Inventory.DefaultUser != "guest" {
+				t.Fatalf("inventory: %+v", s.Inventory)
+			}
+			copies := map[string]int{}
+			for _, q := range s.Inventory.Queues {
+				copies[q.Type] = len(q.Copies)
+			}
+			if copies["rabbit_classic_queue"] != 1 || copies["rabbit_quorum_queue"] != 2 {
+				t.Errorf("copies by type: %v", copies)
+			}
+		})
+	}
+}
+
+func TestProbeAnswersTheSameOverBothCarriers(t *testing.T) {
+	for _, version := range []string{"3.10.8", "4.0.5", "4.3.6"} { // OTP 23's erl_call cannot fetch output
+		one, _, _ := recorded(t, version, "probe-running")
+		two, _, _ := recorded(t, version, "probe-erl_call")
+		a, errA := parseProbe([]byte(one))
+		b, errB := parseProbe([]byte(two))
+		if errA != nil || errB != nil || !reflect.DeepEqual(a, b) {
+			t.Errorf("%s: rabbitmqctl %+v (%v), erl_call %+v (%v)", version, a, errA, b, errB)
+		}
+	}
+}
+
+func TestProbeOfAStoppedNode(t *testing.T) {
+	for version, members := range map[string]int{"3.8.9": 2, "3.10.8": 2, "4.0.5": 2, "4.3.6": 0} {
+		stdout, _, _ := recorded(t, version, "probe-stopped")
+		s, err := parseProbe([]byte(stdout))
+		if err != nil || s.Running || len(s.Members()) != members || s.Inventory != nil || s.InventoryFailed {
+			t.Errorf("%s: %+v (%v)", version, s, err)
+		}
+	}
+}
+
+func TestProbeIsFoundBetweenNoise(t *testing.T) {
+	stdout, _, _ := recorded(t, "4.3.6", "probe-running")
+	noise := "18:01:02.345 [error] Discarding message {'$gen_call',{a,b}}\n"
+	if _, err := parseProbe([]byte(noise + "\n" + stdout + noise)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProbeDoesNotGuess(t *testing.T) {
+	for name, output := range map[string]string{
+		"nothing":         "",
+		"only noise":      "{\"node\":\"rabbit@rmq1\"}\nok\n",
+		"cut off":         marker + `{"node":"rabbit@rmq1","store":"mnesia","disc":["rabb`,
+		"another shape":   marker + `{"node":"rabbit@rmq1","store":"mnesia","disc":"rabbit@rmq1"}`,
+		"no store":        marker + `{"node":"rabbit@rmq1","running":false}`,
+		"runs, no member": marker + `{"node":"rabbit@rmq1","store":"khepri","running":true,"disc":[],"ram":[]}`,
+	} {
+		if s, err := parseProbe([]byte(output)); err == nil {
+			t.Errorf("%s was taken for an answer: %+v", name, s)
+		}
+	}
+}
+
+func TestProbeTellsAFailedInventoryFromNone(t *testing.T) {
+	base := marker + `{"node":"rabbit@rmq1","store":"mnesia","running":true,"disc":["rabbit@rmq1"],"inventory":`
+	failed, err := parseProbe([]byte(base + `"error"}`))
+	if err != nil || failed.Inventory != nil || !failed.InventoryFailed {
+		t.Errorf("failed: %+v (%v)", failed, err)
+	}
+	unasked, err := parseProbe([]byte(base + `null}`))
+	if err != nil || unasked.Inventory != nil || unasked.InventoryFailed {
+		t.Errorf("not asked for: %+v (%v)", unasked, err)
+	}
+}
+
+func FuzzParseProbe(f *testing.F) {
+	f.Add([]byte(marker + `{"node":"rabbit@rmq1","store":"mnesia","running":true,"disc":["rabbit@rmq1"]}`))
+	f.Add([]byte("18:01:02.345 [error] x\n"))
+	f.Fuzz(func(t *testing.T, output []byte) {
+		s, err := parseProbe(output)
+		if err == nil && s.Running && len(s.Members()) == 0 {
+			t.Errorf("a running node without members: %q", output)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	_ "embed" // the facts script
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,12 +104,12 @@ func parseFacts(out, address string) (Facts, error) {
 }
 
 func isChange(command string) bool {
-	words := strings.Fields(command)
-	for _, word := range words {
-		for _, c := range changing {
-			if word == c {
-				return true
-			}
+	for _, word := range strings.Fields(command) {
+		if word == "eval" { // what follows is an expression, and ours change nothing
+			return false
+		}
+		if slices.Contains(changing, word) {
+			return true
 		}
 	}
 	return false

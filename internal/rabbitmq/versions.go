@@ -10,9 +10,6 @@ type Capabilities struct {
 	// RAMNodes: join_cluster --ram and change_cluster_node_type exist and work.
 	// Fixtures: 3.8.9/join-ram, 3.10.8/join-ram, 4.0.5/join-ram (0); 4.3.6/join-ram, 4.3.6/change_type-ram (64).
 	RAMNodes bool
-	// JoinStopsApp: join_cluster stops and starts a running application by itself. Fixtures: 3.10.8/join-app_running
-	// (64), 4.0.5/join-app_running and 4.3.6/join-app_running (0).
-	JoinStopsApp bool
 	// ForgetLeavesReplicas: forget_cluster_node leaves the replicas of quorum queues behind as ghosts, so they are
 	// shrunk first. Measured on 3.8.9: "Raft State":"noproc", and a later grow does nothing.
 	ForgetLeavesReplicas bool
@@ -26,8 +23,7 @@ var capabilities = []struct {
 }{
 	{3, 0, Capabilities{RAMNodes: true, ForgetLeavesReplicas: true}},
 	{3, 10, Capabilities{RAMNodes: true}},
-	{3, 13, Capabilities{RAMNodes: true, JoinStopsApp: true}},
-	{4, 3, Capabilities{JoinStopsApp: true}},
+	{4, 3, Capabilities{}},
 }
 
 // CapabilitiesOf returns what the version and the store of a node can do.

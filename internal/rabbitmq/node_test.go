@@ -1,0 +1,98 @@
+package rabbitmq
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCheckNodeName(t *testing.T) {
+	for _, good := range []string{"rabbit@rmq1", "rabbit@rmq1.example.com", "node_2@10-0-0-1", "rabbit@RMQ1"} {
+		if err := CheckNodeName(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "rmq1", "@rmq1", "rabbit@", "rabbit@rmq 1", "rabbit@rmq1'", "a@b@c", "rabbit@$(id)", "rabbit@rmq1\n", "rabbit@-x", strings.Repeat("r", 251) + "@rmq1"} {
+		if err := CheckNodeName(bad); err == nil {
+			t.Errorf("%q was taken for a node name", bad)
+		}
+	}
+}
+
+func TestCookieHashIsRabbitMQs(t *testing.T) {
+	// rabbitmq-diagnostics erlang_cookie_hash of a broker with this cookie (measured).
+	const cookie, hash = "SUPERSECRETCOOKIE2", "tgwHmjODkNfZkD8qbks0bA=="
+	for _, text := range []string{cookie, cookie + "\n", cookie + "\r\n"} {
+		if got := CookieHash([]byte(text)); got != hash {
+			t.Errorf("%q: got %s, want %s", text, got, hash)
+		}
+	}
+	if CookieHash([]byte(cookie+" ")) == hash {
+		t.Error("a trailing blank is part of the cookie")
+	}
+}
+
+func TestCheckCookie(t *testing.T) {
+	for _, good := range []string{"A", strings.Repeat("x", 255), "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"} {
+		if err := CheckCookie([]byte(good)); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for name, bad := range map[string]string{
+		"empty": "", "too long": strings.Repeat("x", 256), "blank": "SECRET ONE", "newline": "SECRET\n", "control": "SECRET\x01", "not ASCII": "SECRÉT",
+	} {
+		err := CheckCookie([]byte(bad))
+		if err == nil {
+			t.Errorf("%s was taken for a cookie", name)
+		} else if strings.Contains(err.Error(), "SECR") {
+			t.Errorf("%s: the error quotes the cookie: %v", name, err)
+		}
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	for _, c := range []struct {
+		version string
+		store   Store
+		want    Capabilities
+	}{
+		{"3.8.9", Mnesia, Capabilities{RAMNodes: true, ForgetLeavesReplicas: true}},
+		{"3.10.8", Mnesia, Capabilities{RAMNodes: true}},
+		{"4.0.5", Mnesia, Capabilities{RAMNodes: true}},
+		{"4.0.5", Khepri, Capabilities{}},
+		{"4.3.6", Khepri, Capabilities{}},
+		{"5.0.0-rc.1", Khepri, Capabilities{}},
+	} {
+		if got := CapabilitiesOf(Status{Version: c.version, Store: c.store}); got != c.want {
+			t.Errorf("%s on %s: got %+v, want %+v", c.version, c.store, got, c.want)
+		}
+	}
+}
+
+func TestFactsSeeWhatStillRuns(t *testing.T) {
+	// As facts.sh printed them on a real host, with one command that reads and one that changes.
+	out := `facts:cli=/usr/sbin/rabbitmqctl
+facts:home=/var/lib/rabbitmq
+facts:boot=e5edd1cd-d0ad-4007-a4e5-9ae1a27de54a
+facts:erl_call=/usr/bin/erl_call
+facts:unit.Result=exit-code
+facts:unit.LoadState=loaded
+facts:unit.ActiveState=failed
+facts:unit.SubState=failed
+facts:cli_running=rabbitmqctl eval reset stop_app.
+facts:cli_running=rabbitmqctl -n rabbit@rmq1 stop_app
+facts:end=1
+`
+	f, err := parseFacts(out, "rmq1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Running) != 1 || f.Running[0] != "rabbitmqctl -n rabbit@rmq1 stop_app" {
+		t.Errorf("running: %q", f.Running)
+	}
+	if f.Unit.String() != "failed (Result: exit-code)" || !f.Unit.Down() || f.ErlCall != "/usr/bin/erl_call" || f.Home != "/var/lib/rabbitmq" {
+		t.Errorf("facts: %+v", f)
+	}
+	if _, err := parseFacts(strings.TrimSuffix(out, "facts:end=1\n"), "rmq1"); err == nil {
+		t.Error("facts that end early were taken for all of them")
+	}
+}
