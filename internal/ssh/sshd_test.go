@@ -187,7 +187,7 @@ func TestRealCertificatesAgentAndEncryptedKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	tool("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", at("ca"))
-	tool("ssh-keygen", "-q", "-t", "ed25519", "-N", "open sesame", "-C", "the user's key", "-f", at("user"))
+	tool("ssh-keygen", "-q", "-t", "ed25519", "-a", "1", "-N", "open sesame", "-C", "the user's key", "-f", at("user"))
 	tool("ssh-keygen", "-q", "-s", at("ca"), "-I", "user", "-n", "whoever,"+me.Username, "-V", "+1h", at("user.pub"))
 	ca, err := os.ReadFile(at("ca.pub"))
 	if err != nil {
