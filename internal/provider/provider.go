@@ -63,7 +63,7 @@ func (p *rabbitmqProvider) Configure(ctx context.Context, req provider.Configure
 		resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = s, s, s
 		return
 	}
-	defaults, diags := providerSSH(ctx, model.SSH)
+	defaults, diags := providerSSH(model.SSH)
 	resp.Diagnostics.Append(diags...)
 	s.defaults = defaults
 	resp.Diagnostics.Append(model.Rabbitmqctl.ElementsAs(ctx, &s.rabbitmqctl, false)...)

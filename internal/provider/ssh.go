@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -37,6 +36,7 @@ type sshField struct {
 	secret    bool
 	provider  bool // in the provider's ssh object, with an environment variable RABBITMQ_SSH_<NAME>
 	host      bool // in a host's ssh object, which is kept in state and so holds no secret
+	hop       bool // in a bastion's object
 	text      string
 	validator []validator.String
 	set       func(s *sshSettings, value string) error
@@ -45,32 +45,47 @@ type sshField struct {
 // lists are joined by newline and host keys are lines, so that every value can also come from the environment.
 var sshFields = []sshField{
 	{
-		name: "user", kind: types.StringType, provider: true, host: true,
+		name: "user", kind: types.StringType, provider: true, host: true, hop: true,
 		text: "Login name. Required, here or on the host: there is no default, so that nobody logs in as root by accident.",
 		set:  func(s *sshSettings, v string) error { s.User = v; return nil },
 	},
 	{
-		name: "port", kind: types.Int32Type, provider: true, host: true,
+		name: "port", kind: types.Int32Type, provider: true, host: true, hop: true,
 		text: "TCP port of sshd. Default: 22.",
 		set:  func(s *sshSettings, v string) (err error) { s.Port, err = strconv.Atoi(v); return err },
 	},
 	{
-		name: "private_key", kind: types.StringType, secret: true, provider: true,
+		name: "private_key", kind: types.StringType, secret: true, provider: true, hop: true,
 		text: "Private key in PEM or OpenSSH format. Conflicts with `private_key_file`.",
 		set:  func(s *sshSettings, v string) error { s.PrivateKey = ssh.Secret(v); return nil },
 	},
 	{
-		name: "private_key_file", kind: types.StringType, provider: true, host: true,
+		name: "private_key_file", kind: types.StringType, provider: true, host: true, hop: true,
 		text: "Path of a private key on the machine that runs Terraform; `~` is expanded.",
 		set:  func(s *sshSettings, v string) error { s.PrivateKeyFile = v; return nil },
 	},
 	{
-		name: "password", kind: types.StringType, secret: true, provider: true,
+		name: "private_key_passphrase", kind: types.StringType, secret: true, provider: true, hop: true,
+		text: "Passphrase of the private key, in whatever form that is given.",
+		set:  func(s *sshSettings, v string) error { s.PrivateKeyPassphrase = ssh.Secret(v); return nil },
+	},
+	{
+		name: "certificate", kind: types.StringType, provider: true, hop: true,
+		text: "OpenSSH user certificate for the private key, or for a key of the agent, as one line. Conflicts with `certificate_file`.",
+		set:  func(s *sshSettings, v string) error { s.Certificate = v; return nil },
+	},
+	{
+		name: "certificate_file", kind: types.StringType, provider: true, host: true, hop: true,
+		text: "Path of an OpenSSH user certificate on the machine that runs Terraform; `~` is expanded.",
+		set:  func(s *sshSettings, v string) error { s.CertificateFile = v; return nil },
+	},
+	{
+		name: "password", kind: types.StringType, secret: true, provider: true, hop: true,
 		text: "Password for the methods password and keyboard-interactive. Offered after keys.",
 		set:  func(s *sshSettings, v string) error { s.Password = ssh.Secret(v); return nil },
 	},
 	{
-		name: "agent", kind: types.BoolType, provider: true, host: true,
+		name: "agent", kind: types.BoolType, provider: true, host: true, hop: true,
 		text: "Whether the keys of the agent at `SSH_AUTH_SOCK` are offered. Default: true when that variable is set.",
 		set: func(s *sshSettings, v string) error {
 			b, err := strconv.ParseBool(v)
@@ -79,9 +94,24 @@ var sshFields = []sshField{
 		},
 	},
 	{
-		name: "host_key", kind: types.StringType, host: true,
+		name: "agent_identity", kind: types.StringType, provider: true, host: true, hop: true,
+		text: "The one key of the agent to offer: a public key line, a SHA256 fingerprint or a comment. Servers end a login after a few wrong keys.",
+		set:  func(s *sshSettings, v string) error { s.AgentIdentity = v; return nil },
+	},
+	{
+		name: "host_key", kind: types.StringType, host: true, hop: true,
 		text: "The host's public key or keys, one line each as in `/etc/ssh/ssh_host_ed25519_key.pub`. Where it is set, known_hosts is not asked.",
 		set:  func(s *sshSettings, v string) error { s.HostKey = lines(v); return nil },
+	},
+	{
+		name: "host_ca_key", kind: types.StringType, host: true, hop: true,
+		text: "Public key or keys, one line each, of the authorities whose host certificates are accepted. Where it is set, known_hosts is not asked.",
+		set:  func(s *sshSettings, v string) error { s.HostCAKey = lines(v); return nil },
+	},
+	{
+		name: "host_key_alias", kind: types.StringType, host: true, hop: true,
+		text: "Name to look up in known_hosts, and in a host certificate, in place of the host's.",
+		set:  func(s *sshSettings, v string) error { s.HostKeyAlias = v; return nil },
 	},
 	{
 		name: "known_hosts_files", kind: types.ListType{ElemType: types.StringType}, provider: true,
@@ -89,7 +119,7 @@ var sshFields = []sshField{
 		set:  func(s *sshSettings, v string) error { s.KnownHostsFiles = lines(v); return nil },
 	},
 	{
-		name: "strict_host_key_checking", kind: types.StringType, provider: true, host: true,
+		name: "strict_host_key_checking", kind: types.StringType, provider: true, host: true, hop: true,
 		text:      "`yes` (default) refuses hosts whose key is not known; `accept-new` records the key of a new host and refuses a changed one; `no` checks nothing and is for throw-away hosts only.",
 		validator: []validator.String{stringvalidator.OneOf(ssh.StrictYes, ssh.StrictAcceptNew, ssh.StrictNo)},
 		set:       func(s *sshSettings, v string) error { s.StrictHostKeyChecking = v; return nil },
@@ -100,7 +130,7 @@ var sshFields = []sshField{
 		set:  func(s *sshSettings, v string) (err error) { s.Timeout, err = time.ParseDuration(v); return err },
 	},
 	{
-		name: "connect_timeout", kind: types.StringType, provider: true, host: true,
+		name: "connect_timeout", kind: types.StringType, provider: true, host: true, hop: true,
 		text: "How long one attempt may take, from TCP to the end of authentication, as a duration. Default: `15s`.",
 		set:  func(s *sshSettings, v string) (err error) { s.ConnectTimeout, err = time.ParseDuration(v); return err },
 	},
@@ -111,6 +141,11 @@ var sshFields = []sshField{
 			s.KeepaliveInterval, err = time.ParseDuration(v)
 			return err
 		},
+	},
+	{
+		name: "proxy_url", kind: types.StringType, secret: true, provider: true,
+		text: "Proxy for the connection to the first hop: `socks5://…` or `http://…`, with a user and password if it wants them.",
+		set:  func(s *sshSettings, v string) error { s.ProxyURL = ssh.Secret(v); return nil },
 	},
 	{
 		name: "become", kind: types.BoolType, provider: true, host: true,
@@ -141,10 +176,40 @@ func providerSSHAttribute() schema.SingleNestedAttribute {
 			attributes[f.name] = schema.ListAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: text}
 		}
 	}
+	attributes["bastions"] = bastionsAttribute()
 	return schema.SingleNestedAttribute{
 		Optional:            true,
 		Attributes:          attributes,
 		MarkdownDescription: "How hosts are reached. Every attribute can also come from the environment; what stands here wins over it. Values may be ephemeral, and none of them is stored.",
+	}
+}
+
+// bastionsAttribute is the list of hops on the way to every host.
+func bastionsAttribute() schema.ListNestedAttribute {
+	attributes := map[string]schema.Attribute{
+		"host": schema.StringAttribute{
+			Required:            true,
+			MarkdownDescription: "Name or address of the hop, as the hop before it reaches it.",
+			Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+		},
+	}
+	for _, f := range sshFields {
+		if !f.hop {
+			continue
+		}
+		switch f.kind {
+		case types.Int32Type:
+			attributes[f.name] = schema.Int32Attribute{Optional: true, MarkdownDescription: f.text, Validators: portRange}
+		case types.BoolType:
+			attributes[f.name] = schema.BoolAttribute{Optional: true, MarkdownDescription: f.text}
+		default:
+			attributes[f.name] = schema.StringAttribute{Optional: true, Sensitive: f.secret, MarkdownDescription: f.text, Validators: f.validator}
+		}
+	}
+	return schema.ListNestedAttribute{
+		Optional:            true,
+		NestedObject:        schema.NestedAttributeObject{Attributes: attributes},
+		MarkdownDescription: "Hosts to go through, in order, as with OpenSSH's ProxyJump. A hop takes user, keys and agent over from what stands beside `bastions`, and never its port, password or host keys.",
 	}
 }
 
@@ -210,39 +275,64 @@ var hostSSHType = func() types.ObjectType {
 func (f sshField) env() string { return "RABBITMQ_SSH_" + strings.ToUpper(f.name) }
 
 // providerSSH gives the defaults of all hosts: the provider's ssh object over the environment.
-func providerSSH(_ context.Context, object types.Object) (sshSettings, diag.Diagnostics) {
+func providerSSH(object types.Object) (sshSettings, diag.Diagnostics) {
 	s := sshSettings{Become: true}
 	var diags diag.Diagnostics
 	for _, f := range sshFields {
-		if !f.provider {
-			continue
-		}
-		value, from, ok := os.Getenv(f.env()), "the environment variable "+f.env(), os.Getenv(f.env()) != ""
-		if text, set := plain(object.Attributes()[f.name]); set {
-			value, from, ok = text, "ssh."+f.name, true
-		}
-		if !ok {
+		value := os.Getenv(f.env())
+		if !f.provider || value == "" {
 			continue
 		}
 		if err := f.set(&s, value); err != nil {
-			diags.AddAttributeError(path.Root("ssh").AtName(f.name), "Invalid SSH setting", badSetting(f, from, value))
+			diags.AddAttributeError(path.Root("ssh").AtName(f.name), "Invalid SSH setting", badSetting(f, "the environment variable "+f.env(), value))
 		}
+	}
+	s, err := s.with(object, func(f sshField) bool { return f.provider })
+	if err != nil {
+		diags.AddAttributeError(path.Root("ssh"), "Invalid SSH setting", err.Error())
+	}
+	bastions, _ := object.Attributes()["bastions"].(basetypes.ListValue)
+	for i, element := range bastions.Elements() {
+		at := path.Root("ssh").AtName("bastions").AtListIndex(i)
+		hop := sshSettings{Config: ssh.Config{
+			User: s.User, PrivateKey: s.PrivateKey, PrivateKeyFile: s.PrivateKeyFile, PrivateKeyPassphrase: s.PrivateKeyPassphrase,
+			Certificate: s.Certificate, CertificateFile: s.CertificateFile, Agent: s.Agent, AgentIdentity: s.AgentIdentity,
+			KnownHostsFiles: s.KnownHostsFiles, StrictHostKeyChecking: s.StrictHostKeyChecking,
+			ConnectTimeout: s.ConnectTimeout, KeepaliveInterval: s.KeepaliveInterval,
+		}}
+		own, _ := element.(basetypes.ObjectValue)
+		hop, err := hop.with(own, func(f sshField) bool { return f.hop })
+		if err != nil {
+			diags.AddAttributeError(at, "Invalid SSH setting", err.Error())
+		}
+		hop.Host, _ = plain(own.Attributes()["host"])
+		s.Bastions = append(s.Bastions, hop.Config)
 	}
 	return s, diags
 }
 
 // over gives the settings of one host: its own ssh object over the defaults.
 func (s sshSettings) over(object types.Object) (sshSettings, error) {
+	return s.with(object, func(f sshField) bool { return f.host })
+}
+
+// with gives the settings with those of an object over them.
+func (s sshSettings) with(object types.Object, in func(sshField) bool) (sshSettings, error) {
 	for _, f := range sshFields {
-		if !f.host {
+		if !in(f) {
 			continue
 		}
 		value, set := plain(object.Attributes()[f.name])
 		if !set {
 			continue
 		}
-		if f.name == "private_key_file" {
-			s.PrivateKey = "" // a host's own key takes the place of the provider's, in whatever form that came
+		// A key of its own takes the place of the one from above, in whatever form either comes; likewise a certificate.
+		switch f.name {
+		case "private_key", "private_key_file":
+			s.PrivateKey, s.PrivateKeyFile, s.PrivateKeyPassphrase = "", "", ""
+			s.Certificate, s.CertificateFile = "", ""
+		case "certificate", "certificate_file":
+			s.Certificate, s.CertificateFile = "", ""
 		}
 		if err := f.set(&s, value); err != nil {
 			return s, fmt.Errorf("%s", badSetting(f, "ssh."+f.name, value))
