@@ -224,7 +224,7 @@ func (b *Broker) outcome() (failure string, wait bool) {
 			return "", false
 		}
 	}
-	for _, other := range others {
+	for _, other := range slices.Backward(others) { // it tries them all and tells of the last
 		if other.runs() && b.fleet.linked(b, other) {
 			return b.say("start_app-forgotten", "rabbit@rmq3", b.Name, "rabbit@rmq2", other.Name).err, false
 		}
@@ -324,6 +324,16 @@ func (b *Broker) stoppedMajority() bool {
 		}
 	}
 	return known && up > len(b.members)/2
+}
+
+// onlyDisc tells whether all others are RAM nodes.
+func (b *Broker) onlyDisc() bool {
+	for name, kind := range b.members {
+		if name != b.Name && kind == disc {
+			return false
+		}
+	}
+	return len(b.members) > 1 && b.members[b.Name] == disc
 }
 
 // leave resets the node and tells its peers.

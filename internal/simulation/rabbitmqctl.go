@@ -170,6 +170,10 @@ func (b *Broker) resetCommand() reply {
 	if !b.version.Khepri && len(b.members) > 1 {
 		// rabbit_mnesia:leave_cluster/0 asks the running members; without any it gives up. [inferred]
 		up := slices.ContainsFunc(b.others(), func(o *Broker) bool { return o.runs() && f.linked(b, o) })
+		if up && b.onlyDisc() { // [inferred]
+			f.mu.Unlock()
+			return reply{code: 69, out: heading, err: "Error:\n{:resetting_only_disc_node, 'You cannot reset a node when it is the only disc node in a cluster. Please convert another node of the cluster to a disc node first.'}\n"}
+		}
 		if !up {
 			f.mu.Unlock()
 			return reply{code: 69, out: heading, err: "Error:\n{:no_running_cluster_nodes, 'You cannot leave a cluster if no online nodes are present.'}\n"}
@@ -244,7 +248,7 @@ func (b *Broker) join(args []string) (reply, bool) {
 			b.leave() // 4.3 wipes the joiner and then fails (measured)
 			result, _ = record("join-target-app_stopped")
 		case member && !khepri:
-			result = b.say("join-already-member", "rabbit@rmq3", b.Name, "rabbit@rmq1", seedName)
+			result = b.say("join-already-member", "rabbit@rmq1", b.Name, "rabbit@rmq2", seedName).without("Stopping rabbit application").until("Starting node")
 		case !khepri && seed.lists(b.Name):
 			result = b.say("rebuild-join-still-listed", "rabbit@rmq1", seedName, "rabbit@rmq3", b.Name).without("Stopping rabbit application")
 		case khepri && !seed.majority():

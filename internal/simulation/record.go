@@ -44,3 +44,11 @@ func (r reply) without(heading string) reply {
 	}
 	return r
 }
+
+// until leaves out what a command printed that the record ran afterwards.
+func (r reply) until(heading string) reply {
+	if i := strings.Index(r.out, heading); i >= 0 {
+		r.out = r.out[:i]
+	}
+	return r
+}

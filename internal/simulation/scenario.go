@@ -234,7 +234,7 @@ func (t *teller) step(ctx context.Context, words []string) error {
 			b.JoinByHand(seed.Name, disc)
 		}
 	case "leave":
-		if b.alive() && !b.alone() && b.strong() {
+		if b.alive() && !b.alone() && b.strong() && !b.lastDisc() {
 			b.LeaveByHand()
 		}
 	case "declare":
@@ -316,6 +316,12 @@ func (b *Broker) strong() bool {
 	return len(b.peers()) == len(b.members) && len(b.fleet.cut) == 0
 }
 
+func (b *Broker) lastDisc() bool {
+	b.fleet.mu.Lock()
+	defer b.fleet.mu.Unlock()
+	return b.onlyDisc()
+}
+
 func (b *Broker) seen() []string {
 	b.fleet.mu.Lock()
 	defer b.fleet.mu.Unlock()
@@ -334,14 +340,14 @@ func (t *teller) manager(names []string) *cluster.Fleet {
 		return rabbitmq.New(remote.New(Runner{b}, name, remote.Options{Become: true}), rabbitmq.Config{Name: name})
 	}
 	m := &cluster.Fleet{
-		Nodes:    map[string]*rabbitmq.Node{},
+		Nodes: map[string]*rabbitmq.Node{},
 		Stranger: func(name string) (*rabbitmq.Node, error) {
 			if !slices.Contains(t.fleet.Names(), name) {
 				return nil, fmt.Errorf("%q is no node name", name) // as internal/provider does
 			}
 			return made(name), nil
 		},
-		Report:   func(_ context.Context, message string) { t.note("  %s", message) },
+		Report: func(_ context.Context, message string) { t.note("  %s", message) },
 	}
 	for _, name := range names {
 		m.Nodes[name] = made(name)
@@ -533,9 +539,11 @@ func (t *teller) hopeless() bool {
 		if b.version.Khepri && there <= len(b.members)/2 {
 			return true
 		}
-		// Mnesia: whoever it wants to start with was rebuilt.
-		if b.unit != "active" && there == 1 && len(b.members) > 1 {
-			return true
+		// Mnesia: whom it wants to start with was rebuilt, or forgot it while it was off. Its data directory must go.
+		for _, other := range b.others() {
+			if !b.version.Khepri && b.unit != "active" && other.runs() && !other.lists(name) {
+				return true
+			}
 		}
 	}
 	return false
@@ -551,6 +559,10 @@ func (t *teller) operate() {
 		f.mu.Unlock()
 		if t.strayed(b) {
 			b.StopApp() // known/forget-rebuilt.txt
+		}
+		if _, wished := t.wish.Members[name]; !wished && f.version.Khepri && !b.alive() {
+			b.StartService() // its vote may be needed for its own removal, and the product says so
+			f.sleep(10 * time.Second)
 		}
 		if t.orphaned(b) {
 			b.LeaveByHand() // known/half-left.txt

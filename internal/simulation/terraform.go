@@ -24,6 +24,8 @@ type Terraform struct {
 	Provider map[string]any
 	// Parallelism is how many resources are worked on at once. Zero: ten.
 	Parallelism int
+	// Order gives the order in which so many resources get their turn. Nil: by address.
+	Order func(n int) []int
 
 	mu    sync.Mutex
 	state map[string]instance
@@ -132,10 +134,17 @@ func (tf *Terraform) each(addresses []string, do func(address string) error) err
 	turns := make(chan struct{}, limit)
 	problems := make([]error, len(addresses))
 	var all sync.WaitGroup
-	for i, address := range addresses {
+	order := make([]int, len(addresses))
+	for i := range order {
+		order[i] = i
+	}
+	if tf.Order != nil {
+		order = tf.Order(len(addresses))
+	}
+	for _, i := range order {
 		turns <- struct{}{}
 		all.Go(func() {
-			problems[i] = do(address)
+			problems[i] = do(addresses[i])
 			<-turns
 		})
 	}
