@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -27,45 +28,55 @@ func main() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	out := &narrator{out: os.Stdout, began: time.Now(), gone: interrupted}
-	err := run(ctx, out)
-	switch {
-	case err == nil:
-		out.step("Done: all that was said was checked, and nothing is left running.")
-	case ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "demo: interrupted; everything was cleaned up")
-		if left := leftovers(); left != nil {
-			fmt.Fprintln(os.Stderr, "demo:", left)
-		}
-		os.Exit(130)
-	default:
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
+	d, err := prepare(out)
+	if err != nil {
+		fail(1, err)
 	}
+	err = d.run(ctx)
+	left := d.cleanUp()
+	switch {
+	case ctx.Err() != nil && left == nil:
+		fail(130, errors.New("interrupted; nothing is left running"))
+	case ctx.Err() != nil:
+		fail(130, fmt.Errorf("interrupted, and the clean-up failed: %w", left))
+	case err != nil || left != nil:
+		fail(1, errors.Join(err, left))
+	}
+	out.step("Done: all that was said was checked, and nothing is left running.")
 }
 
-// run tells the story and cleans up after it.
-func run(ctx context.Context, out *narrator) (err error) {
+func fail(code int, err error) {
+	fmt.Fprintln(os.Stderr, "demo:", err)
+	os.Exit(code)
+}
+
+// prepare finds out whether the demo can run here, and leaves nothing that the demo's clean-up does not remove.
+func prepare(out *narrator) (*demo, error) {
 	if err := lab.Preflight(); err != nil {
-		return err
+		return nil, err
 	}
 	release := lab.DefaultRelease
 	if wanted := os.Getenv("RABBITMQ_LAB_RELEASE"); wanted != "" {
+		var err error
 		if release, err = lab.ParseRelease(wanted); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	cli, err := findCLI()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "rabbitmq-demo-")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d := &demo{narrator: out, release: release, workspace: workspace{cli: cli, dir: dir, told: map[string]bool{}}}
-	defer func() { err = errors.Join(err, d.cleanUp()) }()
+	return &demo{narrator: out, release: release, workspace: workspace{cli: cli, dir: dir, told: map[string]bool{}}}, nil
+}
+
+// run tells the story.
+func (d *demo) run(ctx context.Context) error {
 	for _, part := range d.story() {
-		out.step(part.title)
+		d.step(part.title)
 		if err := part.do(ctx); err != nil {
 			return fmt.Errorf("%s\n%w", part.title, err)
 		}
@@ -195,10 +206,15 @@ func (d *demo) emptyPlan(ctx context.Context) error {
 }
 
 func (d *demo) breakIt(ctx context.Context) error {
-	for _, do := range [][]string{{"rmq3", "stop_app"}, {"rmq3", "reset"}, {"rmq3", "start_app"}, {"rmq2", "stop_app"}} {
-		d.say("%s# rabbitmqctl %s", do[0], do[1])
-		if _, err := d.lab.Host(do[0]).Rabbitmqctl(ctx, "-q", do[1]); err != nil {
-			return err
+	for _, do := range []struct {
+		host     string
+		commands []string
+	}{{"rmq3", []string{"stop_app", "reset", "start_app"}}, {"rmq2", []string{"stop_app"}}} {
+		d.say("%s# rabbitmqctl %s", do.host, strings.Join(do.commands, "; rabbitmqctl "))
+		for _, command := range do.commands {
+			if _, err := d.lab.Host(do.host).Rabbitmqctl(ctx, "-q", command); err != nil {
+				return err
+			}
 		}
 	}
 	if err := d.lists(ctx, "rmq3", "rabbit@rmq3"); err != nil {
@@ -246,22 +262,15 @@ func (d *demo) destroy(ctx context.Context) error {
 	return nil
 }
 
-// cleanUp ends the hosts and removes all files. It also does so after an interruption.
+// cleanUp ends the hosts, removes all files, and looks whether the lab is gone. It also does so after an interruption.
 func (d *demo) cleanUp() error {
 	var err error
 	if d.lab != nil {
 		d.step("End the hosts and remove all that the demo made.")
 		err = d.lab.Down()
 	}
-	return errors.Join(err, os.RemoveAll(d.dir), leftovers())
-}
-
-// leftovers tells whether the lab is still there.
-func leftovers() error {
-	for _, n := range lab.Names() {
-		if n == name {
-			return fmt.Errorf("the lab %s is still there: `go run ./internal/lab/cmd/lab -name %s down` removes it", name, name)
-		}
+	if slices.Contains(lab.Names(), name) {
+		err = errors.Join(err, fmt.Errorf("the lab %[1]s is still there: `go run ./internal/lab/cmd/lab -name %[1]s down` removes it", name))
 	}
-	return nil
+	return errors.Join(err, os.RemoveAll(d.dir))
 }

@@ -70,8 +70,8 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 }
 
-// digest keeps all that a CLI says and tells what a reader needs: of a new or destroyed resource its name, of a changed
-// one the whole difference, the summary of each warning that was not told before, the outcome.
+// digest keeps all that a CLI says and tells what a reader needs: of a new resource its name, of a changed one the whole
+// difference, the summary of each warning that was not told before, the outcome.
 type digest struct {
 	all  io.Writer
 	tell func(format string, args ...any)
@@ -104,15 +104,17 @@ func (d *digest) line(text string) {
 		return
 	}
 	switch {
+	case strings.HasSuffix(text, " will be destroyed"): // the outcome tells
 	case strings.HasPrefix(text, "  # ") && strings.Contains(text, " be "): // will, must
 		d.tell("%s", text)
-		d.inside = !strings.HasSuffix(text, " will be created") && !strings.HasSuffix(text, " will be destroyed")
+		d.inside = !strings.HasSuffix(text, " will be created")
 	case text == "Warning: Provider development overrides are in effect":
 	case strings.HasPrefix(text, "Warning: "):
 		if !d.told[text] {
 			d.tell("%s", text)
 		}
 		d.told[text] = true
+	case strings.HasSuffix(text, " complete after 0s"): // what is only forgotten
 	case outcome.MatchString(text):
 		d.tell("%s", detail.ReplaceAllString(text, ""))
 	}

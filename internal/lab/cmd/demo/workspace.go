@@ -22,7 +22,7 @@ type workspace struct {
 	cli    string // terraform or tofu
 	dir    string
 	cookie string
-	told   map[string]bool // the warnings that were told
+	told   map[string]bool // the warnings that were told since the last plan
 }
 
 // findCLI takes RABBITMQ_TEST_CLI, or what is on PATH.
@@ -123,6 +123,9 @@ func (w *workspace) cliRun(ctx context.Context, n *narrator, want int, args ...s
 	inOwnGroup(cmd)
 	cmd.WaitDelay = 10 * time.Second
 	var all bytes.Buffer
+	if args[0] != "apply" { // an apply repeats the warnings of its plan
+		clear(w.told)
+	}
 	output := &digest{all: &all, tell: n.say, told: w.told}
 	cmd.Stdout, cmd.Stderr = output, output
 	err := cmd.Run()
