@@ -286,7 +286,15 @@ func (p *planner) types() {
 			p.refusal.refuse(RuleLastDisc, node, `Use type = "disc" until there is another member.`, "it is the only member, and a RAM node needs a disc node to start from")
 			continue
 		}
-		p.add(Step{Kind: SetType, Node: node, Via: p.peerOf(node), Type: want})
+		via := p.peerOf(node)
+		if via == "" && len(p.steps) > 0 && p.steps[0].Starts() {
+			continue // until one of those runs
+		}
+		if via == "" {
+			p.refusal.refuse(RuleNobodyRuns, node, "Start another member first.", "a member changes its type through another one, and no other one runs")
+			continue
+		}
+		p.add(Step{Kind: SetType, Node: node, Via: via, Type: want})
 	}
 }
 
@@ -387,7 +395,7 @@ func (p *planner) checkRemoval(gone []string, via string) {
 			discs++
 		}
 	}
-	if discs == 0 {
+	if discs == 0 && p.discJoiner() == "" {
 		p.refusal.refuse(RuleLastDisc, names, fmt.Sprintf("Make %s a disc node first.", via), "only RAM nodes would be left, and they forget everything when they all stop")
 	}
 }
