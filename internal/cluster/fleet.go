@@ -156,6 +156,15 @@ func (f *Fleet) names() []string {
 	return names
 }
 
+// places are the configured nodes with their hosts: two clusters of one run may use the same names.
+func (f *Fleet) places() []string {
+	places := f.names()
+	for i, name := range places {
+		places[i] = name + " on " + f.Nodes[name].Address()
+	}
+	return places
+}
+
 // pause waits for d, or for the end of ctx, whose error it then returns.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

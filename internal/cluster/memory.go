@@ -26,11 +26,11 @@ type sharedLook struct {
 }
 
 // share returns what look gave for the same question lately, or asks it. Who comes while it is being asked waits.
-func (m *Memory) share(ctx context.Context, question string, names []string, look func(context.Context) topology.Snapshot) topology.Snapshot {
+func (m *Memory) share(ctx context.Context, question string, places []string, look func(context.Context) topology.Snapshot) topology.Snapshot {
 	if m == nil {
 		return look(ctx)
 	}
-	key := question + " " + strings.Join(names, " ")
+	key := question + " " + strings.Join(places, ", ")
 	m.mu.Lock()
 	if m.looks == nil {
 		m.looks = map[string]*sharedLook{}

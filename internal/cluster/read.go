@@ -16,7 +16,7 @@ const hedge = 3 * time.Second
 // Read says what the cluster of the known members is. One answer of one member is enough when it shows exactly the
 // known members, all running; only when something is off are all of them asked.
 func (f *Fleet) Read(ctx context.Context, known map[string]topology.Type) (topology.Reading, error) {
-	seen := f.Memory.share(ctx, "glance", f.names(), f.glance)
+	seen := f.Memory.share(ctx, "glance", f.places(), f.glance)
 	if !showsExactly(known, seen) {
 		seen = f.all(ctx)
 	}
@@ -25,7 +25,7 @@ func (f *Fleet) Read(ctx context.Context, known map[string]topology.Type) (topol
 
 // ReadMember says whether node is a member, as topology.ReadMember. All members of one cluster share the look.
 func (f *Fleet) ReadMember(ctx context.Context, node string, peers []string) (m topology.Member, name string, found bool, err error) {
-	seen := f.Memory.share(ctx, "glance", f.names(), f.glance)
+	seen := f.Memory.share(ctx, "glance", f.places(), f.glance)
 	if !shows(node, seen) {
 		seen = f.all(ctx)
 	}
@@ -34,7 +34,7 @@ func (f *Fleet) ReadMember(ctx context.Context, node string, peers []string) (m 
 
 // all asks every node.
 func (f *Fleet) all(ctx context.Context) topology.Snapshot {
-	return f.Memory.share(ctx, "look", f.names(), func(ctx context.Context) topology.Snapshot { return f.look(ctx, rabbitmq.Ask{}).Snapshot })
+	return f.Memory.share(ctx, "look", f.places(), func(ctx context.Context) topology.Snapshot { return f.look(ctx, rabbitmq.Ask{}).Snapshot })
 }
 
 // glance asks one node after the other, without waiting long for one, and returns the first word of one that runs. It is

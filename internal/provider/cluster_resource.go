@@ -235,7 +235,7 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if resp.Diagnostics.HasError() || r.session.unknown || !known(members) || plan.Name.IsUnknown() || plan.AllowDataLoss.IsUnknown() {
 		return
 	}
-	r.session.claims.cluster(slices.Collect(maps.Keys(members)), &resp.Diagnostics)
+	r.session.claims.cluster(members, &resp.Diagnostics)
 	r.checkSettings(members, resp)
 	if resp.Diagnostics.HasError() || !changes(plan, state, members, before) {
 		return
@@ -279,7 +279,11 @@ func (r *clusterResource) foreseeDestroy(ctx context.Context, req resource.Modif
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	members, diags := state.members(ctx)
 	resp.Diagnostics.Append(diags...)
-	if resp.Diagnostics.HasError() || r.session.unknown || state.OnDestroy.ValueString() == keep {
+	if state.OnDestroy.ValueString() == keep {
+		resp.Diagnostics.AddWarning("The cluster stays", `on_destroy is "keep": no member is touched. Only Terraform forgets the cluster.`)
+		return
+	}
+	if resp.Diagnostics.HasError() || r.session.unknown {
 		return
 	}
 	fleet, err := r.session.fleet(members, nil, false)
@@ -329,7 +333,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	r.refresh(ctx, &state, &resp.Diagnostics)
+	r.refresh(ctx, &state, nil, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -337,11 +341,17 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, state.identity(ctx))...)
 }
 
-// refresh reads the cluster of a state into it. On an error the state is untouched.
-func (r *clusterResource) refresh(ctx context.Context, state *clusterModel, diags *diagnostics) {
+// refresh reads the cluster of a state into it. Members that only planned names are reached as it says. On an error the
+// state is untouched.
+func (r *clusterResource) refresh(ctx context.Context, state *clusterModel, planned map[string]memberModel, diags *diagnostics) {
 	members, d := state.members(ctx)
 	diags.Append(d...)
-	fleet, err := r.session.fleet(members, nil, false)
+	reached := maps.Clone(planned)
+	if reached == nil {
+		reached = map[string]memberModel{}
+	}
+	maps.Copy(reached, members)
+	fleet, err := r.session.fleet(reached, nil, false)
 	if err != nil {
 		fail(diags, "read the cluster", err)
 		return
@@ -351,7 +361,7 @@ func (r *clusterResource) refresh(ctx context.Context, state *clusterModel, diag
 		fail(diags, "read the cluster", err)
 		return
 	}
-	diags.Append(state.take(ctx, reading, members)...)
+	diags.Append(state.take(ctx, reading, reached)...)
 }
 
 func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -376,10 +386,10 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	// Part of the change may be done: the state tells what is, so that the next plan shows what is left. Members that
 	// cannot be read stay.
-	var unread diagnostics
+	planned, unread := plan.members(ctx)
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
-	if r.refresh(ctx, &state, &unread); !unread.HasError() {
+	if r.refresh(ctx, &state, planned, &unread); !unread.HasError() {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 	}
 }

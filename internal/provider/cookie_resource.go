@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/resourcevalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -71,7 +70,6 @@ func (r *cookieResource) Metadata(_ context.Context, req resource.MetadataReques
 }
 
 func (r *cookieResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
-	value := []validator.String{cookieValue{}}
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "The Erlang cookie of one host: the secret that lets nodes and `rabbitmqctl` talk to each other. A running broker takes a new cookie at once, without a restart; links between nodes and connections of clients stay up. The cookie is in no argument list, log or error.",
 		Attributes: map[string]schema.Attribute{
@@ -87,14 +85,12 @@ func (r *cookieResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				Optional:            true,
 				Sensitive:           true,
 				MarkdownDescription: "The cookie: 1 to 255 printable ASCII characters without blanks. It is kept in state; `value_wo` is not. Exactly one of the two is set.",
-				Validators:          value,
 			},
 			"value_wo": schema.StringAttribute{
 				Optional:            true,
 				Sensitive:           true,
 				WriteOnly:           true,
 				MarkdownDescription: "The cookie, write-only: it may be ephemeral and is stored nowhere. It is written when `value_wo_version` changes, and again when the host's cookie drifts from what was written.",
-				Validators:          append(value, stringvalidator.AlsoRequires(path.MatchRoot("value_wo_version"))),
 			},
 			"value_wo_version": schema.Int64Attribute{
 				Optional:            true,
@@ -164,24 +160,45 @@ func (r *cookieResource) Configure(_ context.Context, req resource.ConfigureRequ
 }
 
 func (r *cookieResource) ConfigValidators(context.Context) []resource.ConfigValidator {
-	return []resource.ConfigValidator{resourcevalidator.ExactlyOneOf(path.MatchRoot("value"), path.MatchRoot("value_wo"))}
+	return []resource.ConfigValidator{cookieSource{}}
 }
 
-// cookieValue checks a cookie without quoting it.
-type cookieValue struct{}
+// cookieSource checks where the cookie comes from, and the cookie. Its errors name the attribute in words and not by
+// its path: the CLI quotes the line that a path leads to, and the line may have a cookie with a slip in it.
+type cookieSource struct{}
 
-func (cookieValue) Description(context.Context) string {
-	return "1 to 255 printable ASCII characters without blanks"
+func (cookieSource) Description(context.Context) string {
+	return "exactly one of value and value_wo, of 1 to 255 printable ASCII characters without blanks"
 }
 
-func (v cookieValue) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+func (v cookieSource) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
 
-func (cookieValue) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
-	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+func (cookieSource) ValidateResource(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config cookieModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() {
 		return
 	}
-	if err := rabbitmq.CheckCookie([]byte(req.ConfigValue.ValueString())); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, "Invalid Erlang cookie", sentence(err))
+	switch {
+	case config.Value.IsNull() && config.ValueWO.IsNull():
+		resp.Diagnostics.AddError("No Erlang cookie", "Set `value_wo` and `value_wo_version`, or `value`, which is kept in state.")
+	case config.Value.IsUnknown() || config.ValueWO.IsUnknown():
+		// Null is still possible.
+	case !config.Value.IsNull() && !config.ValueWO.IsNull():
+		resp.Diagnostics.AddError("Two Erlang cookies", "`value` and `value_wo` are both set. Keep `value_wo`; or `value`, which is kept in state.")
+	case !config.ValueWO.IsNull() && config.ValueWOVersion.IsNull():
+		resp.Diagnostics.AddError("No version of the Erlang cookie", "`value_wo` is set without `value_wo_version`. Set it to 1, and raise it whenever `value_wo` changes: a write-only value is not kept, so that its change cannot be seen.")
+	}
+	for _, one := range []struct {
+		name  string
+		value types.String
+	}{{"value", config.Value}, {"value_wo", config.ValueWO}} {
+		if one.value.IsNull() || one.value.IsUnknown() {
+			continue
+		}
+		if err := rabbitmq.CheckCookie([]byte(one.value.ValueString())); err != nil {
+			resp.Diagnostics.AddError("Invalid Erlang cookie", "`"+one.name+"`: "+sentence(err))
+		}
 	}
 }
 

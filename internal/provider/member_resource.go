@@ -251,8 +251,11 @@ func (r *memberResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	r.session.claims.member(plan.Node.ValueString(), slices.Collect(maps.Keys(nodes)), &resp.Diagnostics)
-	if resp.Diagnostics.HasError() || r.session.unknown || !known(nodes) || plan.AllowDataLoss.IsUnknown() {
+	if r.session.unknown || !known(nodes) || plan.AllowDataLoss.IsUnknown() {
+		return
+	}
+	r.session.claims.member(plan.Node.ValueString(), nodes, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
 		return
 	}
 	if _, err := r.session.settings(plan.self().host(plan.Node.ValueString())); err != nil {
