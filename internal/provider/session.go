@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -87,7 +88,11 @@ func (s *session) node(name string, h host) (*rabbitmq.Node, error) {
 	if len(cli) == 0 {
 		cli = s.rabbitmqctl
 	}
-	machine := remote.New(s.pool.Host(settings.Config), h.Address, remote.Options{Become: settings.Become, Logger: logger()})
+	address := h.Address
+	if settings.Port != 0 && settings.Port != ssh.DefaultPort {
+		address = net.JoinHostPort(address, strconv.Itoa(settings.Port)) // several hosts may share an address
+	}
+	machine := remote.New(s.pool.Host(settings.Config), address, remote.Options{Become: settings.Become, Logger: logger()})
 	return rabbitmq.New(machine, rabbitmq.Config{Name: name, CLI: cli, Service: h.Service}), nil
 }
 

@@ -3,6 +3,8 @@ package topology
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,4 +211,28 @@ func fulls(list string) []string {
 		nodes = append(nodes, full(short))
 	}
 	return nodes
+}
+
+// TestEveryRuleHasAScenario keeps the list of refusals and the stories that show them together.
+func TestEveryRuleHasAScenario(t *testing.T) {
+	files, err := os.ReadDir("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(filepath.Join("testdata", file.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		told.Write(text)
+	}
+	for _, rule := range []Rule{
+		RuleDataLoss, RuleOtherCluster, RuleUninspected, RuleUnreachable, RulePartition, RuleDisagreement, RuleMajority,
+		RuleCookie, RuleResolve, RuleType, RuleLastDisc, RuleVersion, RuleNobodyRuns,
+	} {
+		if !strings.Contains(told.String(), string(rule)) {
+			t.Errorf("no scenario shows %q", rule)
+		}
+	}
 }
