@@ -57,10 +57,11 @@ type Broker struct {
 	// The broker.
 	vm          bool
 	app         app
-	cookie      string // the live one
-	unit        string // active, activating, inactive, failed, auto-restart
-	starts      int    // of the unit within the limit's interval
-	disk        int    // a number for the content of its disk: it changes when the disk is wiped
+	since       time.Time // it runs
+	cookie      string    // the live one
+	unit        string    // active, activating, inactive, failed, auto-restart
+	starts      int       // of the unit within the limit's interval
+	disk        int       // a number for the content of its disk: it changes when the disk is wiped
 	members     map[string]string
 	store       *metadata
 	partitioned map[string]bool
@@ -165,7 +166,7 @@ func (b *Broker) tryBoot() bool {
 	case failure != "":
 		b.bootFailed(failure)
 	default:
-		b.app, b.fresh = running, false
+		b.app, b.fresh, b.since = running, false, time.Now()
 		b.waitFor = map[string]bool{}
 		if b.unit == "activating" {
 			b.unit = "active"

@@ -314,7 +314,9 @@ func (b *Broker) forget(name string) reply {
 	case !b.lists(name):
 		return refuse("forget-not-a-member", "rabbit@rmq3", name)
 	case other.runs() && f.linked(b, other) && (b.version.Khepri || other.lists(b.Name)):
-		f.violation = append(f.violation, "forget of "+name+", which runs")
+		if time.Since(other.since) > f.real(time.Minute) { // else it began to run after the last look
+			f.violation = append(f.violation, "forget of "+name+", which runs")
+		}
 		return refuse("forget-running", "rabbit@rmq3", name)
 	}
 	// Mnesia while a blank node of the name runs: not measured on all versions; it is refused as a running one is.
@@ -333,7 +335,12 @@ func (b *Broker) forget(name string) reply {
 		return b.say("minority-forget_cluster_node", "rabbit@rmq3", name, "rabbit@rmq1", b.Name)
 	}
 	f.sleep(quick)
+	var late reply
 	f.do("forget_cluster_node "+name+" on "+b.Name, func() {
+		if other.runs() && f.linked(b, other) {
+			late = b.say("forget-running", "rabbit@rmq3", name)
+			return
+		}
 		if other.runs() && other.store == b.store && other.lists(b.Name) {
 			f.violation = append(f.violation, "forgot "+name+", which runs and counts itself as a member")
 		}
@@ -342,6 +349,9 @@ func (b *Broker) forget(name string) reply {
 			other.blank() // it resets a target that it reaches (measured)
 		}
 	})
+	if late.code != 0 {
+		return late
+	}
 	return reply{out: heading}
 }
 

@@ -539,6 +539,10 @@ func (t *teller) hopeless() bool {
 		if b.version.Khepri && there <= len(b.members)/2 {
 			return true
 		}
+		// A RAM node that is left alone cannot become anything else.
+		if b.runs() && b.members[name] == ram && !slices.ContainsFunc(b.peers(), func(o *Broker) bool { return o != b }) {
+			return true
+		}
 		// Mnesia: whom it wants to start with was rebuilt, or forgot it while it was off. Its data directory must go.
 		for _, other := range b.others() {
 			if !b.version.Khepri && b.unit != "active" && other.runs() && !other.lists(name) {
