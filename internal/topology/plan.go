@@ -116,13 +116,13 @@ func (p *planner) start() {
 		case Booting:
 			p.add(Step{Kind: Await, Node: node})
 		case Stopped:
-			if p.forgotten(node) {
+			if by, forgotten := p.forgotten(node); forgotten {
 				// Mnesia: its start_app fails with inconsistent_cluster until it is reset (measured).
 				if !p.wish.AllowDataLoss {
 					p.refusal.refuse(RuleDataLoss, node, "Look at what it holds, then set allow_data_loss = true, or reset it by hand.",
-						"%s has forgotten this node while it was stopped; it can only come back blank, and what it holds cannot be seen", p.clusterName())
+						"%s has forgotten this node while it was stopped; it can only come back blank, and what it holds cannot be seen", by)
 				}
-				p.add(Step{Kind: Reset, Node: node, Loses: "everything that the stopped node holds"})
+				p.add(Step{Kind: Reset, Node: node, Cluster: by, Loses: "everything that the stopped node holds"})
 			}
 			p.add(Step{Kind: StartApp, Node: node})
 		}
@@ -143,12 +143,22 @@ func (p *planner) startLeavers() {
 	}
 }
 
-// forgotten tells whether a stopped node believes to be a member of the base cluster, which no longer lists it.
-func (p *planner) forgotten(node string) bool {
-	if !p.based || p.base.has(node) {
-		return false
+// forgotten tells whether a stopped node believes to be a member of a cluster that runs and no longer lists it, and by
+// whom it was forgotten. That need not be the base.
+func (p *planner) forgotten(node string) (by string, forgotten bool) {
+	for _, other := range without(p.seen[node].Members, node) {
+		view := p.seen[other]
+		if view.State != Running {
+			continue
+		}
+		if view.lists(node) {
+			return "", false
+		}
+		if by == "" {
+			by = "the cluster of " + other
+		}
 	}
-	return slices.ContainsFunc(p.base.Voices, p.seen[node].lists)
+	return by, by != ""
 }
 
 // join plans the joins: of nodes that run, that no member of the base cluster lists, and that list none of them.
