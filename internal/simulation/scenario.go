@@ -568,9 +568,6 @@ func (t *teller) operate() {
 			b.StartService() // its vote may be needed for its own removal, and the product says so
 			f.sleep(10 * time.Second)
 		}
-		if t.orphaned(b) {
-			b.LeaveByHand() // known/half-left.txt
-		}
 		if cut {
 			b.StopApp()
 			b.StartApp()
@@ -593,25 +590,6 @@ func (t *teller) strayed(b *Broker) bool {
 		}
 	}
 	return false
-}
-
-// orphaned tells whether a stopped node of Mnesia still lists members that run, have forgotten it and are not wished, so
-// that the product does not look at them.
-func (t *teller) orphaned(b *Broker) bool {
-	t.fleet.mu.Lock()
-	defer t.fleet.mu.Unlock()
-	if b.version.Khepri || !b.vm || b.app == running || len(b.members) == 1 {
-		return false
-	}
-	found := false
-	for _, other := range b.others() {
-		_, wished := t.wish.Members[other.Name]
-		if wished || other.lists(b.Name) {
-			return false
-		}
-		found = found || other.runs()
-	}
-	return found
 }
 
 // oneCluster tells whether the nodes are one cluster, all running, with nobody else in it.
