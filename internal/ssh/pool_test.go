@@ -274,25 +274,32 @@ func TestNoCommonAlgorithmIsNotRetried(t *testing.T) {
 	contains(t, err.Error(), "key exchange")
 }
 
-// sshd drops connections at random while too many log in; fewer at once are none the slower.
+// sshd drops connections at random while too many log in (MaxStartups).
 func TestDialsToOneAddressWaitForEachOther(t *testing.T) {
-	s := sshtest.New(t, func(s *sshtest.Server) { s.MaxStartups = maxDials })
+	s := sshtest.New(t)
+	port, arrived, open := gate(t, s)
 	p := newPool(t)
 	var hosts sync.WaitGroup
-	for i := range 40 {
+	for i := range 3 * maxDials {
 		cfg := configFor(t, s)
-		cfg.User = fmt.Sprint("user", i)
+		cfg.User, cfg.Port = fmt.Sprint("user", i), port
 		hosts.Go(func() {
 			if _, err := p.Get(testContext(t), cfg); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	hosts.Wait()
-	// The server counts a login a moment after the client does, so that one or two may be turned away and come again.
-	if got := s.Stats(); got.Logins != 40 || got.Dropped > 10 {
-		t.Errorf("%+v", got)
+	turns := p.dials(fmt.Sprintf("127.0.0.1:%d", port))
+	waitUntil(t, func() bool {
+		turns.mu.Lock()
+		defer turns.mu.Unlock()
+		return len(turns.waiting) == 2*maxDials
+	})
+	if got := len(arrived); got > maxDials {
+		t.Errorf("%d connections at once", got)
 	}
+	open()
+	hosts.Wait()
 }
 
 func TestDeadConnectionIsReplaced(t *testing.T) {
@@ -338,13 +345,54 @@ func TestClosedPool(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := <-dialling; err == nil {
-		t.Error("a dial survived")
+	if err := <-dialling; !errors.Is(err, context.Canceled) {
+		t.Errorf("the dial: %v", err)
 	}
 	as[*ConnectionLostError](t, <-command)
 	if _, err := p.Get(testContext(t), cfg); !errors.Is(err, ErrPoolClosed) {
 		t.Errorf("%v", err)
 	}
+}
+
+func TestWrongSettingsNeverReachTheNetwork(t *testing.T) {
+	s := sshtest.New(t)
+	cfg := configFor(t, s)
+	cfg.StrictHostKeyChecking = "maybe"
+	_, err := newPool(t).Get(testContext(t), cfg)
+	as[*ConfigError](t, err)
+	if got := s.Stats().Connections; got != 0 {
+		t.Errorf("%d connections", got)
+	}
+}
+
+// A bastion's connection that was given up lasts as long as what runs through it, and takes nothing new.
+func TestRetiredBastionLastsAsLongAsItsHosts(t *testing.T) {
+	target, bastion := sshtest.New(t), sshtest.New(t)
+	hop := configFor(t, bastion)
+	cfg := configFor(t, target)
+	cfg.Bastions = []Config{hop}
+	p := newPool(t)
+	behind, err := p.Get(testContext(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	via, err := p.Get(testContext(t), hop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	via.retire()
+	if _, err := behind.Run(testContext(t), "x", nil, nil, nil); err != nil {
+		t.Errorf("through a bastion that was given up: %v", err)
+	}
+	_, err = via.Run(testContext(t), "x", nil, nil, nil)
+	if lost := as[*ConnectionLostError](t, err); lost.Started {
+		t.Error("nothing was sent")
+	}
+	if got := bastion.Stats().Commands; got != 0 {
+		t.Error("a connection that was given up took a command")
+	}
+	target.Disconnect()
+	<-via.gone
 }
 
 func TestEveryHopIsItsOwn(t *testing.T) {
