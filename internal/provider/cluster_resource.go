@@ -327,6 +327,8 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	// It must be there also when nothing is read, and older CLIs do not keep it.
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, state.identity(ctx))...)
 	if r.session.unknown {
 		resp.Diagnostics.AddWarning("The cluster was not read", "The provider's configuration is not known yet, so that no host can be reached. The state is kept as it was.")
 		return

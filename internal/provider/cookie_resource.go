@@ -67,6 +67,7 @@ const written = "written"
 
 func (r *cookieResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_erlang_cookie"
+	resp.ResourceBehavior.MutableIdentity = true // a host may get another address
 }
 
 func (r *cookieResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
@@ -363,6 +364,8 @@ func (m *cookieModel) take(c rabbitmq.Cookie) {
 func (r *cookieResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state cookieModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	// It must be there also when nothing is read and when the resource is gone, and older CLIs do not keep it.
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, state.identity())...)
 	if resp.Diagnostics.HasError() {
 		return
 	}

@@ -67,6 +67,7 @@ type memberIdentity struct {
 
 func (r *memberResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_cluster_member"
+	resp.ResourceBehavior.MutableIdentity = true // a host may get another address
 }
 
 func (r *memberResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
@@ -360,6 +361,8 @@ func (m *memberResourceModel) take(member topology.Member, name string) {
 func (r *memberResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state memberResourceModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	// It must be there also when nothing is read and when the member is gone, and older CLIs do not keep it.
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, state.identity())...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -390,7 +393,6 @@ func (r *memberResource) Read(ctx context.Context, req resource.ReadRequest, res
 	}
 	state.take(member, name)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
-	resp.Diagnostics.Append(resp.Identity.Set(ctx, state.identity())...)
 }
 
 func (r *memberResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
