@@ -4,6 +4,7 @@ package acceptance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,8 @@ import (
 type workspace struct {
 	t    *testing.T
 	dir  string
+	cli  string   // another CLI than the suite's
+	env  []string // more of the environment, and other values for what is in it
 	runs int
 }
 
@@ -126,12 +129,13 @@ const runTimeout = 4 * time.Minute
 func (w *workspace) command(ctx context.Context, args ...string) (cmd *exec.Cmd, log string) {
 	w.runs++
 	log = filepath.Join(w.dir, fmt.Sprintf("log-%02d", w.runs))
-	cmd = exec.CommandContext(ctx, suite.cli, args...)
+	cmd = exec.CommandContext(ctx, cmp.Or(w.cli, suite.cli), args...)
 	cmd.Dir = w.dir
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + suite.home, "TF_CLI_CONFIG_FILE=" + suite.config, "TF_IN_AUTOMATION=1",
 		"TF_INPUT=0", "CHECKPOINT_DISABLE=1", "TF_LOG_PROVIDER=DEBUG", "TF_LOG_PATH=" + log,
 	}
+	cmd.Env = append(cmd.Env, w.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 10 * time.Second

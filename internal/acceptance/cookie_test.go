@@ -1,0 +1,601 @@
+//go:build linux
+
+package acceptance
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
+)
+
+// Three machines as they come out of an installation become one cluster with one secret, and the secret changes under
+// a cluster at work. Nobody but the brokers ever learns it.
+func TestCookieLife(t *testing.T) {
+	rmq1, rmq2, rmq3 := strangers(t)
+	hosts := []*lab.Host{rmq1, rmq2, rmq3}
+	w := newWorkspace(t)
+	w.blocks(nodes(hosts...) + cookieBlocks + memberBlocks("depends_on = [rabbitmq_erlang_cookie.this]"))
+	cookie := newCookie()
+	w.wantCookie(cookie, 1)
+
+	w.tell("three hosts with three cookies become one cluster", func(t *testing.T) {
+		w.traced(func() {
+			w.planShows("Plan: 6 to add, 0 to change, 0 to destroy")
+			w.shownAsJSON("plan.bin")
+			w.isSecret(cookie, map[string]string{"plan.bin/tfplan": hosts[0].Address(), "plan.bin.json": hosts[0].Address()})
+			var processes string
+			w.watch(func(ctx context.Context, _ *exec.Cmd, _ string) { processes = processesOf(ctx, hosts) },
+				"apply", "-no-color", "plan.bin").succeeds()
+			areOneCluster(t, hosts...)
+			haveCookie(t, cookie, hosts...)
+			w.planIsEmpty()
+			w.shownAsJSON("plan.bin")
+			w.shownAsJSON("terraform.tfstate")
+			hash := rabbitmq.CookieHash([]byte(cookie))
+			w.isSecret(cookie, map[string]string{"terraform.tfstate": hash, "terraform.tfstate.json": hash, "plan.bin/tfstate": hash, "plan.bin.json": hash})
+			if !strings.Contains(processes, "rabbitmqctl") || !strings.Contains(processes, "RABBITMQ_HOME=") {
+				t.Error("the samples of processes and their environments miss what must be in them")
+			}
+			if n := leaks(processes, cookie); n > 0 {
+				t.Errorf("processes on the hosts show the cookie %d times", n)
+			}
+		})
+	})
+
+	w.tell("a rotation closes no connection, loses no message and drops no link", func(t *testing.T) {
+		downs := nodeDowns(t, hosts)
+		work := startWork(t, hosts)
+		work.goesOn(t)
+		cookie = newCookie()
+		w.wantCookie(cookie, 2)
+		w.planShows("value_wo_version = 1 -> 2", "Plan: 0 to add, 3 to change, 0 to destroy")
+		w.mustApplyPlan()
+		haveCookie(t, cookie, hosts...)
+		work.goesOn(t)
+		work.end(t)
+		if now := nodeDowns(t, hosts); now != downs {
+			t.Errorf("brokers saw %d nodes go down", now-downs)
+		}
+		areOneCluster(t, hosts...)
+		w.planIsEmpty()
+	})
+
+	w.tell("each node rejoins when it is restarted with the new cookie", func(t *testing.T) {
+		downs := nodeDowns(t, hosts)
+		for _, h := range hosts {
+			restart(t, h)
+			areOneCluster(t, hosts...)
+		}
+		if nodeDowns(t, hosts) == downs {
+			t.Error("the brokers' logs do not show that nodes went down, so that they prove nothing above either")
+		}
+		w.planIsEmpty()
+	})
+
+	for i, h := range hosts {
+		if i > 0 && os.Getenv("RABBITMQ_LAB_FULL") != "1" {
+			break
+		}
+		w.tell("a rotation that was cut off on "+h.Name()+" between broker and file is finished", func(t *testing.T) {
+			cookie = newCookie()
+			cutOff(t, h, cookie)
+			w.wantCookie(cookie, 3+i)
+			w.planShows("Plan: 0 to add, 3 to change, 0 to destroy")
+			w.mustApplyPlan()
+			haveCookie(t, cookie, hosts...)
+			areOneCluster(t, hosts...)
+			w.planIsEmpty()
+		})
+	}
+
+	w.tell("a rotation whose provider was killed is finished", func(t *testing.T) {
+		cookie = newCookie()
+		w.wantCookie(cookie, 10)
+		w.applyKilledWhen(rotates)
+		w.planShows("to change")
+		w.mustApplyPlan()
+		haveCookie(t, cookie, hosts...)
+		areOneCluster(t, hosts...)
+		w.planIsEmpty()
+		w.isSecret(cookie, map[string]string{"terraform.tfstate": rabbitmq.CookieHash([]byte(cookie))})
+	})
+
+	w.tell("a cookie that is destroyed stays on its host, and the plan says so", func(t *testing.T) {
+		w.run("plan", "-no-color", "-destroy", "-target=rabbitmq_erlang_cookie.this", "-out=plan.bin").succeeds().
+			shows("The cookie file stays", "leaves the file on its host")
+		w.blocks(nodes(hosts...))
+		w.run("state", "rm", "rabbitmq_cluster_member.this").succeeds()
+		w.mustApply()
+		haveCookie(t, cookie, hosts...)
+		areOneCluster(t, hosts...)
+	})
+}
+
+// What somebody does to a cookie file by hand is seen, without a word of what is in it, and mended.
+func TestCookieDriftIsSeenAndRepaired(t *testing.T) {
+	rmq1, _, _ := strangers(t)
+	w := newWorkspace(t)
+	w.blocks(nodes(rmq1) + cookieBlocks)
+	cookie := newCookie()
+	w.wantCookie(cookie, 1)
+	w.mustApply()
+	hash := rabbitmq.CookieHash([]byte(cookie))
+	stray := newCookie()
+
+	for _, c := range []struct {
+		what  string
+		drift func(t *testing.T)
+		shown []string
+	}{
+		{"another cookie in the file", func(t *testing.T) {
+			writeCookie(t, rmq1, stray)
+		}, []string{`hash = "` + rabbitmq.CookieHash([]byte(stray)) + `" -> "` + hash + `"`}},
+		{"another cookie, and the broker runs with it", func(t *testing.T) {
+			writeCookie(t, rmq1, stray)
+			restart(t, rmq1)
+		}, []string{`hash = "` + rabbitmq.CookieHash([]byte(stray)) + `" -> "` + hash + `"`}},
+		{"a mode that lets others read", func(t *testing.T) {
+			on(t, rmq1, "chmod", "0644", cookieFile)
+		}, []string{`mode = "0644" -> "0400"`}},
+		{"another owner", func(t *testing.T) {
+			on(t, rmq1, "chown", "root:root", cookieFile)
+		}, []string{`owner = "root" -> "rabbitmq"`}},
+		{"another cookie, mode and owner", func(t *testing.T) {
+			writeCookie(t, rmq1, stray)
+			on(t, rmq1, "chown", "root:root", cookieFile)
+			on(t, rmq1, "chmod", "0666", cookieFile)
+		}, []string{`mode = "0666" -> "0400"`, `owner = "root" -> "rabbitmq"`, `" -> "` + hash + `"`}},
+	} {
+		w.tell(c.what, func(t *testing.T) {
+			c.drift(t)
+			o := w.planShows(append(c.shown, "Plan: 0 to add, 1 to change, 0 to destroy")...)
+			if leaks(o.output, cookie)+leaks(o.output, stray) > 0 {
+				t.Error("the plan shows a cookie")
+			}
+			w.mustApplyPlan()
+			haveCookie(t, cookie, rmq1)
+			w.planIsEmpty()
+		})
+	}
+
+	w.tell("a file that is gone is written again", func(t *testing.T) {
+		on(t, rmq1, "rm", cookieFile)
+		w.planShows("Plan: 1 to add, 0 to change, 0 to destroy")
+		w.mustApplyPlan()
+		haveCookie(t, cookie, rmq1)
+		w.planIsEmpty()
+	})
+
+	w.tell("a value that changed without its version is not written, and the plan says so", func(t *testing.T) {
+		w.wantCookie(newCookie(), 1)
+		o := w.plan().shows("The cookie is not rotated", "Raise value_wo_version")
+		if o.code != 0 {
+			t.Errorf("exit code %d, want 0", o.code)
+		}
+		w.wantCookie(cookie, 1)
+	})
+
+	w.tell("a stopped broker gets the file and stays stopped", func(t *testing.T) {
+		if err := rmq1.StopBroker(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		cookie = newCookie()
+		w.wantCookie(cookie, 2)
+		if c := w.mustApply().changes(); len(c) > 0 {
+			t.Errorf("it ran %q", c)
+		}
+		if state, err := rmq1.BrokerState(t.Context()); err != nil || state == "active" {
+			t.Errorf("the broker is %s: %v", state, err)
+		}
+		isFile(t, rmq1, cookie)
+		w.planIsEmpty()
+		if err := rmq1.StartBroker(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		haveCookie(t, cookie, rmq1)
+	})
+
+	w.tell("a broker with a cookie that no file has is restarted only when that is allowed", func(t *testing.T) {
+		setLive(t, rmq1, newCookie())
+		on(t, rmq1, "rm", "-f", cookieFile+".new")
+		cookie = newCookie()
+		w.wantCookie(cookie, 3)
+		started := startTime(t, rmq1)
+		w.apply().fails("Unable to write the Erlang cookie of host "+rmq1.Address(), "neither the wanted one nor the one that was in "+cookieFile, "restart_if_needed = true")
+		if startTime(t, rmq1) != started {
+			t.Error("the broker was restarted")
+		}
+		w.blocks(nodes(rmq1) + strings.Replace(cookieBlocks, "each.value.host", "each.value.host\n  restart_if_needed = true", 1))
+		w.planShows("restart_if_needed = false -> true", "value_wo_version = 2 -> 3")
+		if n := countOf(w.mustApplyPlan().changes(), "restart"); n != 1 {
+			t.Errorf("the broker was restarted %d times, want once", n)
+		}
+		haveCookie(t, cookie, rmq1)
+		w.planIsEmpty()
+	})
+}
+
+// What is no cookie is refused before any host is reached, and is not quoted: it may be a real one with a slip.
+func TestCookieIsValidated(t *testing.T) {
+	if suite.missing != nil {
+		t.Skip(suite.missing)
+	}
+	const secret = "SECRETPART"
+	cases := []struct{ name, attributes, says string }{
+		{"empty", `value = ""`, "The cookie is empty"},
+		{"long", `value = "` + secret + strings.Repeat("x", 256-len(secret)) + `"`, "The cookie has 256 characters, and Erlang takes 255 at the most"},
+		{"blank", `value = "` + secret + ` "`, "Character 11 of the cookie is a blank"},
+		{"newline", `value = "` + secret + `\n"`, "Character 11 of the cookie is a blank, a line end"},
+		{"control", `value = "` + secret + `\u0007"`, "a control character"},
+		{"foreign", `value = "` + secret + `é"`, "not ASCII"},
+		{"write_only", "value_wo = \"" + secret + " \"\n  value_wo_version = 1", "Character 11 of the cookie is a blank"},
+		{"both", "value = \"" + secret + "\"\n  value_wo = \"" + secret + "\"\n  value_wo_version = 1", "`value` and `value_wo` are both set"},
+		{"neither", "", "Set `value_wo` and `value_wo_version`, or `value`"},
+		{"unversioned", `value_wo = "` + secret + `"`, "`value_wo` is set without `value_wo_version`"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorkspace(t)
+			w.blocks(fmt.Sprintf("resource \"rabbitmq_erlang_cookie\" \"this\" {\n  host = \"192.0.2.1\"\n  %s\n}\n", c.attributes))
+			o := w.run("validate", "-no-color").fails(c.says, "rabbitmq_erlang_cookie.this")
+			if strings.Contains(o.output, secret) {
+				t.Error("the error quotes the cookie")
+			}
+		})
+	}
+}
+
+// A new host gets the cookie of one that has it, and nobody writes it down on the way.
+func TestCookieIsCopiedFromAnotherHost(t *testing.T) {
+	rmq1, rmq2, rmq3 := strangers(t)
+	cookie := cookieOf(t, rmq1)
+	w := newWorkspace(t)
+	w.blocks(nodes(rmq2, rmq3) + fmt.Sprintf(`
+ephemeral "rabbitmq_erlang_cookie" "seed" {
+  host = %q
+}
+
+resource "rabbitmq_erlang_cookie" "this" {
+  for_each         = local.nodes
+  host             = each.value.host
+  value_wo         = ephemeral.rabbitmq_erlang_cookie.seed.value
+  value_wo_version = 1
+}
+`, rmq1.Address()))
+	w.traced(func() {
+		w.planShows("Plan: 2 to add, 0 to change, 0 to destroy")
+		w.mustApplyPlan()
+		haveCookie(t, cookie, rmq1, rmq2, rmq3)
+		w.planIsEmpty()
+		w.shownAsJSON("plan.bin")
+		w.shownAsJSON("terraform.tfstate")
+		hash := rabbitmq.CookieHash([]byte(cookie))
+		w.isSecret(cookie, map[string]string{"terraform.tfstate": hash, "terraform.tfstate.json": hash, "plan.bin/tfstate": hash, "plan.bin.json": hash})
+	})
+	joinByHand(t, rmq2, rmq1)
+	areOneCluster(t, rmq1, rmq2)
+}
+
+const cookieFile = "/var/lib/rabbitmq/.erlang.cookie"
+
+// newCookie is a random one with characters that shells and JSON take for their own.
+func newCookie() string { return rand.Text() + `"'$&;` }
+
+// strangers gives the lab's hosts with blank brokers and a cookie of its own each, as fresh installations have.
+func strangers(t *testing.T) (rmq1, rmq2, rmq3 *lab.Host) {
+	t.Helper()
+	if suite.missing != nil {
+		t.Skip(suite.missing)
+	}
+	for _, h := range suite.lab.Hosts() {
+		writeCookie(t, h, rand.Text())
+		t.Cleanup(func() {
+			writeCookie(t, h, sharedCookie)
+			on(t, h, "sh", "-c", "rm -f "+cookieFile+".*")
+		})
+	}
+	dirty = true
+	return blank(t)
+}
+
+func writeCookie(t *testing.T, h *lab.Host, cookie string) {
+	t.Helper()
+	if err := h.SetCookie(cookie); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func cookieOf(t *testing.T, h *lab.Host) string {
+	t.Helper()
+	cookie, err := h.Cookie()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cookie
+}
+
+// haveCookie checks that on each of the hosts the file and the running broker have the cookie, and that nothing waits
+// beside the file.
+func haveCookie(t *testing.T, cookie string, hosts ...*lab.Host) {
+	t.Helper()
+	each(hosts, func(h *lab.Host) {
+		isFile(t, h, cookie)
+		live := on(t, h, "runuser", "-u", "rabbitmq", "--", "rabbitmq-diagnostics", "-q", "erlang_cookie_hash")
+		if !slices.Contains(strings.Fields(live), rabbitmq.CookieHash([]byte(cookie))) {
+			t.Errorf("the broker on %s runs with another cookie: its hash is %s", h.Name(), live)
+		}
+	})
+}
+
+// isFile checks the cookie file of a host.
+func isFile(t *testing.T, h *lab.Host, cookie string) {
+	t.Helper()
+	if got, err := h.Cookie(); err != nil || got != cookie {
+		t.Errorf("the cookie file of %s has another cookie: %v", h.Name(), err)
+	}
+	if got, want := on(t, h, "sh", "-c", "stat -c '%n %a %U:%G' "+cookieFile+"*"), cookieFile+" 400 rabbitmq:rabbitmq\n"; got != want {
+		t.Errorf("%s has the cookie files\n%swant\n%s", h.Name(), got, want)
+	}
+}
+
+// setLive makes a running broker take a cookie as the provider does, and leaves its file as it is.
+func setLive(t *testing.T, h *lab.Host, cookie string) {
+	t.Helper()
+	if err := h.WriteFile(cookieFile+".new", []byte(cookie), 0o400, "rabbitmq"); err != nil {
+		t.Fatal(err)
+	}
+	if out := ctl(t, h, "-q", "eval", `{ok,C}=file:read_file("`+cookieFile+`.new"),K=binary_to_atom(C,latin1),erlang:set_cookie(node(),K).`); !strings.Contains(out, "true") {
+		t.Fatalf("%s: %s", h.Name(), out)
+	}
+}
+
+// cutOff leaves a host as a provider does that was killed between the two halves of a rotation: the broker has the new
+// cookie, the new file waits, and the file is the old one.
+func cutOff(t *testing.T, h *lab.Host, cookie string) {
+	t.Helper()
+	setLive(t, h, cookie)
+	if isIn := cookieOf(t, h); isIn == cookie {
+		t.Fatal("the file has the new cookie already")
+	}
+}
+
+// restart restarts a broker as an operator does, and returns when it has booted.
+func restart(t *testing.T, h *lab.Host) {
+	t.Helper()
+	on(t, h, "systemctl", "restart", "rabbitmq-server")
+	if err := h.WaitBroker(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startTime tells when a host's broker was started.
+func startTime(t *testing.T, h *lab.Host) string {
+	t.Helper()
+	return on(t, h, "systemctl", "show", "--property=ExecMainStartTimestampMonotonic", "rabbitmq-server")
+}
+
+// nodeDown is what a broker logs when it loses the link to another.
+var nodeDown = regexp.MustCompile(`rabbit on node '?rabbit@\w+'? down|node '?rabbit@\w+'? down`)
+
+// nodeDowns counts how often the brokers lost each other since they were blank.
+func nodeDowns(t *testing.T, hosts []*lab.Host) int {
+	t.Helper()
+	n := 0
+	for _, h := range hosts {
+		log, err := h.ReadFile("/var/log/rabbitmq/" + h.NodeName() + ".log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += len(nodeDown.FindAll(log, -1))
+	}
+	return n
+}
+
+// processesOf samples the processes on the hosts, with their arguments and environments, until ctx ends.
+func processesOf(ctx context.Context, hosts []*lab.Host) string {
+	var all strings.Builder
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, h := range hosts {
+			if out, err := h.Run(ctx, "ps", "axeww"); err == nil {
+				all.WriteString(out)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return all.String()
+		case <-tick.C:
+		}
+	}
+}
+
+// leaks counts a cookie in a text, as it is and as programs like to write bytes.
+func leaks(text, cookie string) int {
+	n := 0
+	for _, form := range []string{
+		cookie[:20], // without the characters that are written differently in JSON
+		base64.StdEncoding.EncodeToString([]byte(cookie))[:20],
+		hex.EncodeToString([]byte(cookie)),
+	} {
+		n += strings.Count(text, form)
+	}
+	return n
+}
+
+// isSecret checks that no file of the workspace has the cookie in it: states, plans, logs. The search must find what is
+// known to be in some of them, or it would prove nothing.
+func (w *workspace) isSecret(cookie string, known map[string]string) {
+	w.t.Helper()
+	texts := map[string]string{}
+	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		texts[path] = string(text)
+		if z, zerr := zip.NewReader(bytes.NewReader(text), int64(len(text))); zerr == nil { // a plan
+			for _, f := range z.File {
+				texts[path+"/"+f.Name] = unzip(w.t, f)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for path, text := range texts {
+		if n := leaks(text, cookie); n > 0 {
+			w.t.Errorf("%s has the cookie %d times", path, n)
+		}
+	}
+	for path, text := range known {
+		if !strings.Contains(texts[filepath.Join(w.dir, path)], text) {
+			w.t.Errorf("%s does not have %q in it, which it must", path, text)
+		}
+	}
+}
+
+// shownAsJSON puts what the CLI tells machines about a plan or a state beside it.
+func (w *workspace) shownAsJSON(file string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), runTimeout)
+	defer cancel()
+	cmd, _ := w.command(ctx, "show", "-json", file)
+	out, err := cmd.Output()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(w.dir, file+".json"), out, 0o600)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func unzip(t *testing.T, f *zip.File) string {
+	t.Helper()
+	r, err := f.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// traced runs what do runs with all logs as chatty as can be.
+func (w *workspace) traced(do func()) {
+	env := w.env
+	defer func() { w.env = env }()
+	w.env = append(slices.Clone(env), "TF_LOG=TRACE", "TF_LOG_PROVIDER=TRACE")
+	do()
+}
+
+// wantCookie sets the variables of cookieBlocks.
+func (w *workspace) wantCookie(cookie string, version int) {
+	w.env = []string{"TF_VAR_cookie=" + cookie, fmt.Sprintf("TF_VAR_cookie_version=%d", version)}
+}
+
+// rotates recognises a rotation that begins on a host, in the provider's log.
+func rotates(line string) bool {
+	return strings.Contains(line, "remote command starts") && strings.Contains(line, "set_cookie")
+}
+
+// applyKilledWhen applies and kills the provider when it logs a certain line, which it must.
+func (w *workspace) applyKilledWhen(is func(line string) bool) {
+	w.t.Helper()
+	came := errors.New("it did not come")
+	o := w.watch(func(ctx context.Context, cmd *exec.Cmd, log string) {
+		for line := range follow(ctx, log) {
+			if is(line) {
+				came = w.killProvider(cmd)
+				return
+			}
+		}
+	}, "apply", "-no-color", "-auto-approve")
+	if came != nil {
+		w.t.Fatalf("killing it: %v", came)
+	}
+	if o.code == 0 {
+		w.t.Fatal("the apply survived being killed")
+	}
+}
+
+// blocks makes blocks the workspace's configuration, after the provider's.
+func (w *workspace) blocks(blocks string) {
+	w.t.Helper()
+	text := fmt.Sprintf(`terraform {
+  required_providers {
+    rabbitmq = { source = "rabbitmq-topology/rabbitmq" }
+  }
+}
+
+provider "rabbitmq" {
+  ssh = {
+    user              = %q
+    private_key_file  = %q
+    known_hosts_files = [%q]
+  }
+}
+
+%s`, lab.User, suite.lab.PrivateKeyFile(), suite.lab.KnownHostsFile(), blocks)
+	if err := os.WriteFile(filepath.Join(w.dir, "main.tf"), []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// nodes is a map of nodes as resources take it.
+func nodes(hosts ...*lab.Host) string {
+	return "locals {\n  nodes = {\n" + entries(hosts...) + "  }\n}\n"
+}
+
+const cookieBlocks = `
+variable "cookie" {
+  type      = string
+  ephemeral = true
+}
+
+variable "cookie_version" {
+  type = number
+}
+
+resource "rabbitmq_erlang_cookie" "this" {
+  for_each         = local.nodes
+  host             = each.value.host
+  value_wo         = var.cookie
+  value_wo_version = var.cookie_version
+}
+`
+
+// memberBlocks are the nodes as members, each with these attributes more.
+func memberBlocks(attributes string) string {
+	return fmt.Sprintf(`
+resource "rabbitmq_cluster_member" "this" {
+  for_each = local.nodes
+  node     = each.key
+  host     = each.value.host
+  peers    = local.nodes
+  %s
+}
+`, attributes)
+}
