@@ -93,7 +93,7 @@ type NobodyRunsError struct{ Nodes []string }
 // Error implements error.
 func (e *NobodyRunsError) Error() string {
 	return "no member that could be reached runs, and members leave through one that does:\n" + strings.Join(e.Nodes, "\n") +
-		"\nStart one of them and apply again. If the hosts are gone for good, set on_destroy = \"keep\" and apply before destroying, or take the resource out with `state rm`."
+		"\nStart one of them and apply again. If the hosts are gone for good, take the resource out with `state rm`, or set on_destroy = \"keep\" and apply and destroy with -refresh=false."
 }
 
 // told says of each node how it was found.

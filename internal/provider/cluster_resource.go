@@ -377,6 +377,18 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	wanted, diags := plan.members(ctx)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if !changes(plan, state, wanted, before) {
+		// Only how Terraform handles the cluster is another: nobody is asked, so that on_destroy can be set for a
+		// cluster whose hosts are all gone.
+		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+		resp.Diagnostics.Append(resp.Identity.Set(ctx, plan.identity(ctx))...)
+		return
+	}
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	members, reading, ok := r.converge(bounded, "change the cluster", plan, before, false, &resp.Diagnostics)

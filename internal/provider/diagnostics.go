@@ -21,7 +21,7 @@ func fail(diags *diag.Diagnostics, doing string, err error) {
 		return
 	}
 	for _, reason := range refusal.Reasons {
-		diags.AddError(fmt.Sprintf("Refused to %s: %s", doing, reason.Rule), reasonText(reason)+"\n\nNothing was changed by this.")
+		diags.AddError(fmt.Sprintf("Refused to %s: %s", doing, reason.Rule), reasonText(reason)+"\n\nNothing was done after this was found.")
 	}
 }
 
@@ -46,6 +46,7 @@ func foresee(diags *diag.Diagnostics, doing string, steps []topology.Step, err e
 		return
 	}
 	if refusal != nil {
+		steps = refusal.Steps
 		for _, reason := range refusal.Reasons {
 			if passing[reason.Rule] {
 				// The node stands in the summary: the CLI folds warnings with the same one, and shows only the first.
@@ -54,7 +55,9 @@ func foresee(diags *diag.Diagnostics, doing string, steps []topology.Step, err e
 				diags.AddError(fmt.Sprintf("Refused to %s: %s", doing, reason.Rule), reasonText(reason))
 			}
 		}
-		return
+		if diags.HasError() {
+			return
+		}
 	}
 	for _, step := range steps {
 		text := "The apply will " + step.String() + "."

@@ -25,6 +25,7 @@ func Plan(w Wish, s Snapshot) ([]Step, error) {
 		p.rename()
 		p.guard()
 	}
+	p.refusal.Steps = p.steps
 	if err := p.refusal.err(); err != nil {
 		return nil, err
 	}
@@ -289,7 +290,7 @@ func (p *planner) types() {
 			continue
 		}
 		if via := p.discJoiner(); len(p.base.Members) == 1 && via != "" {
-			p.add(Step{Kind: SetType, Node: node, Via: via, Type: want})
+			p.setType(node, via, want)
 			continue
 		}
 		if len(p.base.Members) == 1 {
@@ -304,8 +305,24 @@ func (p *planner) types() {
 			p.refusal.refuse(RuleNobodyRuns, node, "Start another member first.", "a member changes its type through another one, and no other one runs")
 			continue
 		}
-		p.add(Step{Kind: SetType, Node: node, Via: via, Type: want})
+		p.setType(node, via, want)
 	}
+}
+
+// setType plans that a member changes its type. RabbitMQ resets it and joins it anew (rabbit_mnesia:change_cluster_node_type/1):
+// a queue whose only copy is there is gone, while the peers keep the metadata (measured).
+func (p *planner) setType(node, via string, want Type) {
+	step := Step{Kind: SetType, Node: node, Via: via, Type: want, Loses: p.removalLoses(node)}
+	if !p.wish.AllowDataLoss {
+		switch {
+		case p.seen.Holds(p.base) == nil:
+			p.refusal.refuse(RuleUninspected, node, "Look at the broker's log for the cause, or set allow_data_loss = true to change it unseen.", "what %s holds could not be inspected", p.clusterName())
+		case step.Loses != "":
+			p.refusal.refuse(RuleDataLoss, node, "Drain or move the queues, or set allow_data_loss = true to lose them.",
+				"to become a %s node it is wiped and joins anew, and the only copy of %s is there", want, step.Loses)
+		}
+	}
+	p.add(step)
 }
 
 // discJoiner is a node that joins as a disc node before types change.

@@ -34,7 +34,10 @@ type Reason struct {
 }
 
 // Refusal says why nothing was done. Every reason was found before anything was touched.
-type Refusal struct{ Reasons []Reason }
+type Refusal struct {
+	Reasons []Reason
+	Steps   []Step // what would be done if there were no reason against it
+}
 
 // Error implements error: one line a reason.
 func (r *Refusal) Error() string {
