@@ -152,7 +152,7 @@ func (c Config) validate(path string) error {
 	if c.PrivateKey != "" {
 		// Decrypting a key is slow by design, and left to the login.
 		_, err := parsePrivateKey([]byte(c.PrivateKey), "")
-		if err != nil && !(errors.Is(err, errEncrypted) && c.PrivateKeyPassphrase != "") {
+		if err != nil && (!errors.Is(err, errEncrypted) || c.PrivateKeyPassphrase == "") {
 			return fail("private_key", "%w", err)
 		}
 	}
