@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
-	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -66,12 +64,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				Validators:          []validator.Map{mapvalidator.SizeAtLeast(1)},
 				NestedObject: schema.NestedAttributeObject{
 					Attributes: map[string]schema.Attribute{
-						"host": schema.StringAttribute{
-							Optional:            true,
-							Computed:            true,
-							MarkdownDescription: "Name or address by which the host is reached with SSH. Default: what stands after the `@` of the node name. A change is made in place and touches no broker.",
-							Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
-						},
+						"host": hostAttribute(),
 						"ssh": hostSSHAttribute(),
 						"type": schema.StringAttribute{
 							Optional:            true,
@@ -79,17 +72,8 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 							MarkdownDescription: "`disc` (default) or `ram`. RAM nodes exist before RabbitMQ 4.3 and on Mnesia only. A change is made in place: the node stops, joins anew and starts.",
 							Validators:          []validator.String{stringvalidator.OneOf(string(topology.Disc), string(topology.RAM))},
 						},
-						"rabbitmqctl": schema.ListAttribute{
-							Optional:            true,
-							ElementType:         types.StringType,
-							MarkdownDescription: "Program and leading arguments that stand for `rabbitmqctl` on this host. Default: the provider's.",
-							Validators:          []validator.List{listvalidator.SizeAtLeast(1)},
-						},
-						"service": schema.StringAttribute{
-							Optional:            true,
-							MarkdownDescription: "The systemd unit that runs the broker. Default: `rabbitmq-server`.",
-							Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
-						},
+						"rabbitmqctl": rabbitmqctlAttribute(),
+						"service": serviceAttribute(),
 						"running": schema.BoolAttribute{
 							Computed:            true,
 							MarkdownDescription: "Whether the node runs as a member. `false` is drift, and the next apply starts it.",
@@ -116,12 +100,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				MarkdownDescription: "`dissolve` (default): every member but one leaves and is reset; the last keeps its data. `keep`: the cluster stays as it is and is only forgotten by Terraform.",
 				Validators:          []validator.String{stringvalidator.OneOf(dissolve, keep)},
 			},
-			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
-				Create: true, Update: true, Delete: true,
-				CreateDescription: "Bound of a create, as a duration. Default: `20m`.",
-				UpdateDescription: "Bound of an update, as a duration. Default: `20m`.",
-				DeleteDescription: "Bound of a destroy, as a duration. Default: `20m`.",
-			}),
+			"timeouts": timeoutsAttribute(ctx, true),
 			// Computed attributes
 			"id": schema.StringAttribute{
 				Computed:            true,

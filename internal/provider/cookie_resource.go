@@ -9,7 +9,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -110,28 +109,15 @@ func (r *cookieResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				MarkdownDescription: "Name of the node that shall take the cookie while it runs. Default: the one that `rabbitmqctl` talks to on the host.",
 				Validators:          []validator.String{nodeNameValidator{}},
 			},
-			"rabbitmqctl": schema.ListAttribute{
-				Optional:            true,
-				ElementType:         types.StringType,
-				MarkdownDescription: "Program and leading arguments that stand for `rabbitmqctl` on this host. Default: the provider's.",
-				Validators:          []validator.List{listvalidator.SizeAtLeast(1)},
-			},
-			"service": schema.StringAttribute{
-				Optional:            true,
-				MarkdownDescription: "The systemd unit that runs the broker. Default: `rabbitmq-server`.",
-				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
-			},
+			"rabbitmqctl": rabbitmqctlAttribute(),
+			"service": serviceAttribute(),
 			"restart_if_needed": schema.BoolAttribute{
 				Optional:            true,
 				Computed:            true,
 				Default:             booldefault.StaticBool(false),
 				MarkdownDescription: "Whether the broker may be restarted when it runs with a cookie that no file has, which is the only case in which it cannot take a new one while it runs. Default: false, which is an error that says so. Restarts of one run go one at a time.",
 			},
-			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
-				Create: true, Update: true,
-				CreateDescription: "Bound of a create, as a duration. Default: `20m`.",
-				UpdateDescription: "Bound of an update, as a duration. Default: `20m`.",
-			}),
+			"timeouts": timeoutsAttribute(ctx, false),
 			// Computed attributes
 			"hash": schema.StringAttribute{
 				Computed:            true,

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
-	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -109,12 +108,7 @@ func (r *memberResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				},
 			},
 			// Optional attributes
-			"host": schema.StringAttribute{
-				Optional:            true,
-				Computed:            true,
-				MarkdownDescription: "Name or address by which the host is reached with SSH. Default: what stands after the `@` of the node name. A change is made in place and touches no broker.",
-				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
-			},
+			"host": hostAttribute(),
 			"ssh": hostSSHAttribute(),
 			"type": schema.StringAttribute{
 				Optional:            true,
@@ -123,29 +117,15 @@ func (r *memberResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				MarkdownDescription: "`disc` (default) or `ram`. RAM nodes exist before RabbitMQ 4.3 and on Mnesia only. A change is made in place: the node stops, joins anew and starts.",
 				Validators:          []validator.String{stringvalidator.OneOf(string(topology.Disc), string(topology.RAM))},
 			},
-			"rabbitmqctl": schema.ListAttribute{
-				Optional:            true,
-				ElementType:         types.StringType,
-				MarkdownDescription: "Program and leading arguments that stand for `rabbitmqctl` on this host. Default: the provider's.",
-				Validators:          []validator.List{listvalidator.SizeAtLeast(1)},
-			},
-			"service": schema.StringAttribute{
-				Optional:            true,
-				MarkdownDescription: "The systemd unit that runs the broker. Default: `rabbitmq-server`.",
-				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
-			},
+			"rabbitmqctl": rabbitmqctlAttribute(),
+			"service": serviceAttribute(),
 			"allow_data_loss": schema.BoolAttribute{
 				Optional:            true,
 				Computed:            true,
 				Default:             booldefault.StaticBool(false),
 				MarkdownDescription: "Whether steps that destroy data may be taken: joining while the node holds data or is in another cluster, leaving while it holds the only copy of a queue. Default: false, which refuses them with a list of what would go. It never lets a change take the majority of the metadata store away.",
 			},
-			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
-				Create: true, Update: true, Delete: true,
-				CreateDescription: "Bound of a create, as a duration. Default: `20m`.",
-				UpdateDescription: "Bound of an update, as a duration. Default: `20m`.",
-				DeleteDescription: "Bound of a destroy, as a duration. Default: `20m`.",
-			}),
+			"timeouts": timeoutsAttribute(ctx, true),
 			// Computed attributes
 			"running": schema.BoolAttribute{
 				Computed:            true,

@@ -1,0 +1,56 @@
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+)
+
+// What several resources have in common.
+
+// hostAttribute is how a node's host is reached.
+func hostAttribute() schema.StringAttribute {
+	return schema.StringAttribute{
+		Optional:            true,
+		Computed:            true,
+		MarkdownDescription: "Name or address by which the host is reached with SSH. Default: what stands after the `@` of the node name. A change is made in place and touches no broker.",
+		Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+	}
+}
+
+// rabbitmqctlAttribute is what stands for rabbitmqctl on one host.
+func rabbitmqctlAttribute() schema.ListAttribute {
+	return schema.ListAttribute{
+		Optional:            true,
+		ElementType:         types.StringType,
+		MarkdownDescription: "Program and leading arguments that stand for `rabbitmqctl` on this host. Default: the provider's.",
+		Validators:          []validator.List{listvalidator.SizeAtLeast(1)},
+	}
+}
+
+// serviceAttribute is what runs the broker on one host.
+func serviceAttribute() schema.StringAttribute {
+	return schema.StringAttribute{
+		Optional:            true,
+		MarkdownDescription: "The systemd unit that runs the broker. Default: `rabbitmq-server`.",
+		Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+	}
+}
+
+// timeoutsAttribute bounds what changes something.
+func timeoutsAttribute(ctx context.Context, deletes bool) schema.Attribute {
+	opts := timeouts.Opts{
+		Create: true, Update: true, Delete: deletes,
+		CreateDescription: "Bound of a create, as a duration. Default: `20m`.",
+		UpdateDescription: "Bound of an update, as a duration. Default: `20m`.",
+	}
+	if deletes {
+		opts.DeleteDescription = "Bound of a destroy, as a duration. Default: `20m`."
+	}
+	return timeouts.Attributes(ctx, opts)
+}
