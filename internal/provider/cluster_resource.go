@@ -65,7 +65,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				NestedObject: schema.NestedAttributeObject{
 					Attributes: map[string]schema.Attribute{
 						"host": hostAttribute(),
-						"ssh": hostSSHAttribute(),
+						"ssh":  hostSSHAttribute(),
 						"type": schema.StringAttribute{
 							Optional:            true,
 							Computed:            true,
@@ -73,7 +73,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 							Validators:          []validator.String{stringvalidator.OneOf(string(topology.Disc), string(topology.RAM))},
 						},
 						"rabbitmqctl": rabbitmqctlAttribute(),
-						"service": serviceAttribute(),
+						"service":     serviceAttribute(),
 						"running": schema.BoolAttribute{
 							Computed:            true,
 							MarkdownDescription: "Whether the node runs as a member. `false` is drift, and the next apply starts it.",

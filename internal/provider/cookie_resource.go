@@ -110,7 +110,7 @@ func (r *cookieResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				Validators:          []validator.String{nodeNameValidator{}},
 			},
 			"rabbitmqctl": rabbitmqctlAttribute(),
-			"service": serviceAttribute(),
+			"service":     serviceAttribute(),
 			"restart_if_needed": schema.BoolAttribute{
 				Optional:            true,
 				Computed:            true,

@@ -109,7 +109,7 @@ func (r *memberResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 			},
 			// Optional attributes
 			"host": hostAttribute(),
-			"ssh": hostSSHAttribute(),
+			"ssh":  hostSSHAttribute(),
 			"type": schema.StringAttribute{
 				Optional:            true,
 				Computed:            true,
@@ -118,7 +118,7 @@ func (r *memberResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				Validators:          []validator.String{stringvalidator.OneOf(string(topology.Disc), string(topology.RAM))},
 			},
 			"rabbitmqctl": rabbitmqctlAttribute(),
-			"service": serviceAttribute(),
+			"service":     serviceAttribute(),
 			"allow_data_loss": schema.BoolAttribute{
 				Optional:            true,
 				Computed:            true,
