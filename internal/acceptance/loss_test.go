@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -79,21 +80,19 @@ func (w *workspace) refuses(texts ...string) {
 // addQueue declares a durable classic queue on a node and publishes to it. rabbitmqctl has no command for that.
 func addQueue(t *testing.T, h *lab.Host, vhost, name string, messages int) {
 	t.Helper()
-	expression := strings.NewReplacer("VHOST", vhost, "NAME", name).Replace(`
+	ctl(t, h, "eval", strings.NewReplacer("VHOST", vhost, "NAME", name, "MESSAGES", fmt.Sprint(messages)).Replace(`
 		{new, _} = rabbit_amqqueue:declare(rabbit_misc:r(<<"VHOST">>, queue, <<"NAME">>), true, false, [], none, <<"test">>),
 		Exchange = rabbit_misc:r(<<"VHOST">>, exchange, <<>>),
 		Properties = erlang:make_tuple(15, undefined, [{1, 'P_basic'}]),
 		code:ensure_loaded(rabbit_basic),
-		case erlang:function_exported(rabbit_basic, publish, 4) of
+		Publish = case erlang:function_exported(rabbit_basic, publish, 4) of
 			true -> % 3.x
-				rabbit_basic:publish(Exchange, <<"NAME">>, Properties, <<"hello">>);
+				fun() -> rabbit_basic:publish(Exchange, <<"NAME">>, Properties, <<"hello">>) end;
 			false ->
-				{ok, Message} = mc_amqpl:message(Exchange, <<"NAME">>, rabbit_basic:build_content(Properties, <<"hello">>)),
-				rabbit_queue_type:publish_at_most_once(Exchange, Message)
-		end.`)
-	publish := expression[strings.Index(expression, "Exchange ="):]
-	for range messages {
-		ctl(t, h, "eval", expression)
-		expression = publish
-	}
+				fun() ->
+					{ok, Message} = mc_amqpl:message(Exchange, <<"NAME">>, rabbit_basic:build_content(Properties, <<"hello">>)),
+					rabbit_queue_type:publish_at_most_once(Exchange, Message)
+				end
+		end,
+		[Publish() || _ <- lists:seq(1, MESSAGES)].`))
 }
