@@ -67,6 +67,7 @@ type Broker struct {
 	partitioned map[string]bool
 	waitFor     map[string]bool // Mnesia: who ran when it stopped, so that it must not start without them
 	fresh       bool            // it never ran since it was made blank: peer discovery applies
+	unresolved  string          // a host name that it cannot resolve
 	discovers   []string        // whom its discovery configuration names
 	ghost       bool            // 4.3: peers that still list it take it for running although it is blank
 	attempt     *attempt        // of a boot
@@ -556,6 +557,9 @@ func (b *Broker) SetCookie(value string) {
 		b.cookie = value
 	})
 }
+
+// Unresolve makes the node unable to resolve a host.
+func (b *Broker) Unresolve(host string) { b.fleet.do("", func() { b.unresolved = host }) }
 
 // RemoveCookie removes the cookie file.
 func (b *Broker) RemoveCookie() { b.fleet.do("", func() { delete(b.files, cookieFile) }) }

@@ -16,7 +16,12 @@ type world struct {
 
 func newWorld(t *testing.T, v Version, hosts int) *world {
 	t.Helper()
-	f := New(Options{Hosts: hosts, Version: v, Seed: 1, Second: time.Millisecond, Loud: t.Errorf})
+	f := New(Options{Hosts: hosts, Version: v, Seed: 1, Second: time.Millisecond, Loud: t.Errorf, Name: func(i int) string {
+		if i == 4 {
+			return stranger
+		}
+		return node(i)
+	}})
 	s := Serve(t, f)
 	t.Cleanup(s.Close)
 	w := &world{t: t, fleet: f, servers: s, tf: &Terraform{Provider: s.Provider()}}
@@ -30,6 +35,9 @@ func newWorld(t *testing.T, v Version, hosts int) *world {
 	})
 	return w
 }
+
+// stranger is the name of the fourth host: the product can reach it although no configuration says how.
+const stranger = "rabbit@127.0.0.1"
 
 // node is the name of host i, from 1.
 func node(i int) string { return fmt.Sprintf("rabbit@rmq%d", i) }
@@ -116,13 +124,14 @@ func TestAdoptsWhatIsThere(t *testing.T) {
 func TestRepairsDrift(t *testing.T) {
 	onEachVersion(t, func(t *testing.T, v Version) {
 		w := newWorld(t, v, 4)
+		w.tf.Provider["ssh"].(map[string]any)["port"] = w.servers.Port(stranger) //nolint:forcetypeassert // made by Provider
 		wanted := w.cluster(nil, nodes(1, 3)...)
 		w.apply(wanted)
 		for name, drift := range map[string]func(){
 			"the application of a member is stopped": w.fleet.Broker(node(2)).StopApp,
 			"the service of a member is stopped":     w.fleet.Broker(node(3)).StopService,
 			"a member was taken out":                 w.fleet.Broker(node(3)).LeaveByHand,
-			"a stranger is a member":                 func() { w.fleet.Broker(node(4)).JoinByHand(node(1), disc) },
+			"a stranger is a member":                 func() { w.fleet.Broker(stranger).JoinByHand(node(1), disc) },
 		} {
 			drift()
 			if changes, err := w.tf.Plan(t.Context(), wanted); err != nil || len(changes) != 1 {
@@ -159,12 +168,12 @@ func TestChangesTypes(t *testing.T) {
 func TestRemovesMembers(t *testing.T) {
 	onEachVersion(t, func(t *testing.T, v Version) {
 		w := newWorld(t, v, 5)
-		w.apply(w.cluster(nil, nodes(1, 5)...))
+		w.apply(w.cluster(nil, node(1), stranger, node(2), node(3), node(5)))
 		w.servers.PowerOff(node(5)) // a dead one and a live one
 		w.apply(w.cluster(nil, nodes(1, 3)...))
 		w.oneCluster(nodes(1, 3)...)
-		if members, runs := w.fleet.Broker(node(4)).Members(); !runs || len(members) != 1 {
-			t.Errorf("%s runs: %t, lists %v", node(4), runs, members)
+		if members, runs := w.fleet.Broker(stranger).Members(); !runs || len(members) != 1 {
+			t.Errorf("%s runs: %t, lists %v", stranger, runs, members)
 		}
 	})
 }

@@ -84,7 +84,11 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 	}
 	resolves := []any{}
 	for _, host := range hosts {
-		resolves = append(resolves, map[string]any{"host": host, "addresses": []string{"192.0.2.1"}})
+		addresses := []string{"192.0.2.1"}
+		if host == b.unresolved {
+			addresses = []string{}
+		}
+		resolves = append(resolves, map[string]any{"host": host, "addresses": addresses})
 	}
 	store := "mnesia"
 	if b.version.Khepri {

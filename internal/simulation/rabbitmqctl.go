@@ -236,6 +236,9 @@ func (b *Broker) join(args []string) (reply, bool) {
 	if member && seed.app == running {
 		f.violation = append(f.violation, "join of "+b.Name+", which is a member of the cluster of "+seedName+" already")
 	}
+	if !member && len(b.members) > 1 && !f.consent {
+		f.violation = append(f.violation, "join of "+b.Name+", which is in another cluster, without consent")
+	}
 	f.mu.Unlock()
 	f.sleep(slow)
 	var result reply

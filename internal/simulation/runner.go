@@ -122,8 +122,11 @@ func (s *Servers) PowerOff(name string) {
 
 // Provider is a provider configuration that reaches the hosts, and does not wait long for one that is gone.
 func (s *Servers) Provider() map[string]any {
-	return map[string]any{"ssh": map[string]any{"user": login, "agent": false, "timeout": "2s", "connect_timeout": "2s"}}
+	return map[string]any{"ssh": map[string]any{"user": login, "agent": false, "timeout": "2s", "connect_timeout": "2s", "strict_host_key_checking": "no"}}
 }
+
+// Port is where the SSH server before a host listens.
+func (s *Servers) Port(name string) int { return s.byName[name].Port() }
 
 // Host is how a host is reached, as arguments of a resource.
 func (s *Servers) Host(name string) map[string]any {
