@@ -236,7 +236,10 @@ func (r *cookieResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 			plan.Hash = types.StringValue(rabbitmq.CookieHash([]byte(config.Value.ValueString())))
 		}
 	case !plan.ValueWOVersion.Equal(state.ValueWOVersion):
-		plan.Hash = types.StringUnknown()
+		plan.Hash = types.StringUnknown() // an ephemeral value may be another one when it is applied
+		if !config.ValueWO.IsUnknown() && rabbitmq.CookieHash([]byte(config.ValueWO.ValueString())) == state.Hash.ValueString() {
+			plan.Hash = state.Hash // imported, or raised for nothing
+		}
 	case len(last) > 0:
 		plan.Hash = types.StringValue(strings.Trim(string(last), `"`))
 		if !config.ValueWO.IsUnknown() && rabbitmq.CookieHash([]byte(config.ValueWO.ValueString())) != plan.Hash.ValueString() {
@@ -246,7 +249,13 @@ func (r *cookieResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		plan.Hash = state.Hash
 	}
 	plan.Mode, plan.Owner = state.Mode, types.StringUnknown()
-	if !rabbitmq.ModeUsable(state.Mode.ValueString()) || !plan.Hash.Equal(state.Hash) {
+	switch {
+	case !rabbitmq.ModeUsable(state.Mode.ValueString()):
+		plan.Mode = types.StringValue("0400")
+	case plan.Hash.Equal(state.Hash), state.Mode.ValueString() == "0400":
+	case plan.Hash.IsUnknown():
+		plan.Mode = types.StringUnknown() // 0600 stays when nothing is written
+	default:
 		plan.Mode = types.StringValue("0400")
 	}
 	node, err := r.node(plan)

@@ -219,9 +219,12 @@ func (r *memberResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	}
 	plan.Running = types.BoolValue(true)
 	stays := !req.State.Raw.IsNull() && plan.Node.Equal(state.Node)
-	if stays && !state.Running.ValueBool() {
-		// What an unnamed cluster is called depends on who runs. Other changes make it unknown by themselves.
-		plan.ClusterName = types.StringUnknown()
+	unchanged := stays && plan.Type.Equal(state.Type) && plan.Running.Equal(state.Running)
+	switch {
+	case unchanged:
+		plan.ClusterName = state.ClusterName
+	case stays:
+		plan.ClusterName = types.StringUnknown() // what an unnamed cluster is called depends on who runs
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 	if resp.Diagnostics.HasError() || plan.Node.IsUnknown() || plan.Peers.IsUnknown() {
@@ -243,8 +246,11 @@ func (r *memberResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		resp.Diagnostics.AddAttributeError(path.Root("host"), "Invalid connection settings", err.Error())
 		return
 	}
-	if stays && plan.Type.Equal(state.Type) && plan.Running.Equal(state.Running) {
+	if unchanged {
 		return
+	}
+	if !stays && !req.State.Raw.IsNull() { // replaced: the CLI shows no warnings but this one's
+		r.foreseeLeave(ctx, req, resp)
 	}
 	r.foresee(ctx, nodes, plan.wish(nodes), "bring in "+plan.Node.ValueString(), &resp.Diagnostics)
 }
@@ -323,7 +329,11 @@ func (r *memberResource) converge(ctx context.Context, plan *memberResourceModel
 		diags.AddError("Unable to "+doing, fmt.Sprintf("%s is no member after everything was done, although no step failed. Please report this with the log of this run.", node))
 		return false
 	}
-	plan.take(member, reading.Name)
+	name := reading.Name
+	if !plan.ClusterName.IsUnknown() {
+		name = plan.ClusterName.ValueString() // as planned: the next read finds it when it has changed just now
+	}
+	plan.take(member, name)
 	return true
 }
 
@@ -463,6 +473,7 @@ func (r *memberResource) importPeers(ctx context.Context, node, address string, 
 		fail(diags, "import "+node, err)
 		return nil
 	}
+	others[node] = address // as in a map that serves all members
 	peers := map[string]peerModel{}
 	for other, host := range others {
 		peers[other] = peerModel{

@@ -132,7 +132,7 @@ func (n *Node) SetCookie(ctx context.Context, file string, value remote.Secret, 
 		}
 	}
 	// The broker is down, or runs with the wanted cookie already, or with one that this file did not have.
-	if found.Hash != want || found.Mode != "0400" || found.Owner != n.account() {
+	if found.Hash != want || !ModeUsable(found.Mode) || found.Owner != n.account() {
 		if err := n.writeCookie(ctx, file, value); err != nil {
 			return err
 		}
