@@ -184,13 +184,30 @@ func TestCookieDriftIsSeenAndRepaired(t *testing.T) {
 		w.planIsEmpty()
 	})
 
+	w.tell("a mode that Erlang takes as well stays", func(t *testing.T) {
+		on(t, rmq1, "chmod", "0600", cookieFile)
+		w.planIsEmpty()
+		w.blocks(nodes(rmq1) + withRestart)
+		w.planShows("restart_if_needed = false -> true")
+		w.mustApplyPlan()
+		w.blocks(nodes(rmq1) + cookieBlocks)
+		w.wantCookie(cookie, 7)
+		w.planShows("value_wo_version = 1 -> 7")
+		w.mustApplyPlan()
+		w.planIsEmpty()
+		if mode := strings.TrimSpace(on(t, rmq1, "stat", "-c", "%a", cookieFile)); mode != "600" {
+			t.Errorf("the file has mode %s", mode)
+		}
+		on(t, rmq1, "chmod", "0400", cookieFile)
+	})
+
 	w.tell("a value that changed without its version is not written, and the plan says so", func(t *testing.T) {
-		w.wantCookie(newCookie(), 1)
+		w.wantCookie(newCookie(), 7)
 		o := w.plan().shows("The cookie is not rotated", "Raise value_wo_version")
 		if o.code != 0 {
 			t.Errorf("exit code %d, want 0", o.code)
 		}
-		w.wantCookie(cookie, 1)
+		w.wantCookie(cookie, 7)
 	})
 
 	w.tell("a stopped broker gets the file and stays stopped", func(t *testing.T) {
@@ -198,7 +215,7 @@ func TestCookieDriftIsSeenAndRepaired(t *testing.T) {
 			t.Fatal(err)
 		}
 		cookie = newCookie()
-		w.wantCookie(cookie, 2)
+		w.wantCookie(cookie, 8)
 		if c := w.mustApply().changes(); len(c) > 0 {
 			t.Errorf("it ran %q", c)
 		}
@@ -217,14 +234,14 @@ func TestCookieDriftIsSeenAndRepaired(t *testing.T) {
 		setLive(t, rmq1, newCookie())
 		on(t, rmq1, "rm", "-f", cookieFile+".new")
 		cookie = newCookie()
-		w.wantCookie(cookie, 3)
+		w.wantCookie(cookie, 9)
 		started := startTime(t, rmq1)
 		w.apply().fails("Unable to write the Erlang cookie of host "+rmq1.Address(), "neither the wanted one nor the one that was in "+cookieFile, "restart_if_needed = true")
 		if startTime(t, rmq1) != started {
 			t.Error("the broker was restarted")
 		}
-		w.blocks(nodes(rmq1) + strings.Replace(cookieBlocks, "each.value.host", "each.value.host\n  restart_if_needed = true", 1))
-		w.planShows("restart_if_needed = false -> true", "value_wo_version = 2 -> 3")
+		w.blocks(nodes(rmq1) + withRestart)
+		w.planShows("restart_if_needed = false -> true", "value_wo_version = 8 -> 9")
 		if n := countOf(w.mustApplyPlan().changes(), "restart"); n != 1 {
 			t.Errorf("the broker was restarted %d times, want once", n)
 		}
@@ -586,6 +603,9 @@ resource "rabbitmq_erlang_cookie" "this" {
   value_wo_version = var.cookie_version
 }
 `
+
+// withRestart are the cookieBlocks that let a broker be restarted.
+var withRestart = strings.Replace(cookieBlocks, "each.value.host", "each.value.host\n  restart_if_needed = true", 1)
 
 // memberBlocks are the nodes as members, each with these attributes more.
 func memberBlocks(attributes string) string {
