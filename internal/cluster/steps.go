@@ -126,8 +126,14 @@ func (f *Fleet) startAgain(ctx context.Context, node *rabbitmq.Node, err error) 
 	return err
 }
 
-// forget drops a member that does not run.
+// forget drops a member that does not run. Its own host is asked once more: what looked dead may have been one lost
+// connection to a member that is cut off from the others and runs.
 func (f *Fleet) forget(ctx context.Context, via *rabbitmq.Node, step topology.Step) error {
+	if node, err := f.node(step.Node); err == nil {
+		if o, err := node.Observe(ctx, rabbitmq.Ask{}); err == nil && o.Condition == rabbitmq.Running && slices.Contains(o.Status.Members(), step.Via) {
+			return fmt.Errorf("%s runs and counts %s as a member, which does not see it: the network between them is broken. It was not forgotten; mend the network", step.Node, step.Via)
+		}
+	}
 	if err := via.ForgetClusterNode(ctx, step.Node); err != nil {
 		return err
 	}

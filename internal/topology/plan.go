@@ -377,7 +377,11 @@ func (p *planner) remove() {
 	}
 	p.checkRemoval(append(slices.Clone(dead), live...), via)
 	for _, node := range dead {
-		p.add(Step{Kind: Forget, Node: node, Via: via, Loses: p.removalLoses(node)})
+		kind := Forget
+		if p.seen[node].State == Running { // rebuilt blank: peers refuse to forget it while it runs
+			kind = Expel
+		}
+		p.add(Step{Kind: kind, Node: node, Via: via, Loses: p.removalLoses(node)})
 	}
 	for _, node := range live {
 		discovers := slices.ContainsFunc(p.seen[node].Discovers, func(peer string) bool { return peer != node })
@@ -394,6 +398,17 @@ func (p *planner) removalLoses(node string) string {
 	return describe(holds.lostWithout([]string{node}))
 }
 
+// willRun is the members that run once what is planned to start has started.
+func (p *planner) willRun() []string {
+	up := slices.Clone(p.base.Running)
+	for _, step := range p.steps {
+		if step.Starts() && p.base.has(step.Node) {
+			up = append(up, step.Node)
+		}
+	}
+	return up
+}
+
 // checkRemoval holds a removal against what it would take away: the last copy of a queue, the majority of a queue's
 // replicas, the last disc node.
 func (p *planner) checkRemoval(gone []string, via string) {
@@ -408,7 +423,7 @@ func (p *planner) checkRemoval(gone []string, via string) {
 			p.refusal.refuse(RuleDataLoss, names, "Drain or move the queues, or give quorum queues more replicas (`rabbitmq-queues grow`), or set allow_data_loss = true to lose them.",
 				"the only copy of %s would go", describe(lost))
 		}
-		if stuck := holds.stuckWithout(gone, p.base.Running); len(stuck) > 0 {
+		if stuck := holds.stuckWithout(gone, p.willRun()); len(stuck) > 0 {
 			p.refusal.refuse(RuleDataLoss, names, "Start the members that hold the other replicas, or grow the queues onto running members first (`rabbitmq-queues grow`).",
 				"%s would be left without a running majority", describe(stuck))
 		}
