@@ -144,7 +144,7 @@ import {
 		w.plan().fails("Unable to import rabbit@rmq1", "start it, or name another member")
 	})
 
-	w.tell("an id that is none is refused", func(t *testing.T) {
+	w.tell("an id that is none is refused", func(*testing.T) {
 		w.blocks(imports("id = %s", `"${each.value.host}"`, `"${each.value.host},relative"`))
 		w.plan().fails("Invalid import id", "The id is NODE or NODE,HOST", "HOST or HOST,PATH")
 	})

@@ -54,7 +54,7 @@ func TestKilledCreateGoesOn(t *testing.T) {
 		{"join_cluster", second, true},
 		{"stop_app", third, false},
 	} {
-		w.tell(m.String(), func(t *testing.T) {
+		w.tell(m.String(), func(*testing.T) {
 			w.applyKilled(m, w.killProvider)
 			w.hasNoState()
 		})

@@ -276,13 +276,13 @@ func each(hosts []*lab.Host, do func(*lab.Host)) {
 }
 
 // eventually polls until a thing is true, and fails the test when that takes longer than a minute.
-func eventually(t *testing.T, what string, true func() bool) {
+func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for !true() {
+	for !holds() {
 		select {
 		case <-ctx.Done():
 			t.Fatalf("waited in vain: %s", what)

@@ -63,7 +63,7 @@ func TestMemberLife(t *testing.T) {
 		w.planIsEmpty()
 	})
 
-	w.tell("another address touches no broker", func(t *testing.T) {
+	w.tell("another address touches no broker", func(*testing.T) {
 		w.changesAddress(rmq3, 3, hosts...)
 	})
 

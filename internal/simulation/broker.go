@@ -293,7 +293,7 @@ func (b *Broker) drop(name string) {
 
 // dropCopies forgets the copies of queues on a node. A queue without any is gone from every member's list at once. A
 // quorum queue whose other replicas are no running majority cannot decide to give one up, and keeps a ghost of it
-// (rabbit_quorum_queue:delete_member/2 asks the queue's own Raft group). [inferred]
+// (rabbit_quorum_queue:delete_member/2 asks the queue's own Raft group): inferred.
 func (b *Broker) dropCopies(name string, ghosts bool) {
 	b.store.queues = slices.DeleteFunc(b.store.queues, func(q *queue) bool {
 		if q.kind == "quorum" && len(q.copies) > 1 && (ghosts || !b.decides(q)) {

@@ -37,7 +37,6 @@ type Fleet struct {
 	stores  int
 
 	commands  []Command
-	causes    []string // why the product's present commands may destroy what they destroy
 	consent   bool
 	losses    []string
 	violation []string

@@ -56,7 +56,7 @@ func (c call) rabbitmqctl() reply {
 	if failed {
 		return failure
 	}
-	r, known := node.command(b, args)
+	r, known := node.command(args)
 	if !known {
 		return b.unknown("%s", c.line()).reply
 	}
@@ -79,8 +79,8 @@ func (b *Broker) cannotReach(node *Broker, target string) (reply, bool) {
 	return reply{}, false
 }
 
-// command is a command to a node that is reached, given on the host of from.
-func (b *Broker) command(from *Broker, args []string) (reply, bool) {
+// command is a command to a node that is reached.
+func (b *Broker) command(args []string) (reply, bool) {
 	switch {
 	case args[0] == "eval" && len(args) == 2:
 		return b.eval(args[1])
@@ -202,9 +202,9 @@ func (b *Broker) join(args []string) (reply, bool) {
 	names := []string{"rabbit@rmq3", b.Name, "rabbit@rmq2", seedName, "rmq2", seedName[strings.Index(seedName, "@")+1:]}
 	heading := reply{out: "Clustering node " + b.Name + " with " + seedName + "\n"}
 	record := func(name string) (reply, bool) {
-		r := b.say(name, names...).without("Stopping rabbit application")
+		r := b.say(name, names...).withoutStop()
 		if name == "cookie-mismatch-join" {
-			r = b.say(name, "rabbit@rmq1", b.Name, "rabbit@rmq2", seedName).without("Stopping rabbit application")
+			r = b.say(name, "rabbit@rmq1", b.Name, "rabbit@rmq2", seedName).withoutStop()
 		}
 		return r, true
 	}
@@ -215,7 +215,7 @@ func (b *Broker) join(args []string) (reply, bool) {
 	switch {
 	case seedName == b.Name:
 		f.mu.Unlock()
-		return b.say("join-self", "rabbit@rmq1", b.Name).without("Stopping rabbit application"), true
+		return b.say("join-self", "rabbit@rmq1", b.Name).withoutStop(), true
 	case was == booting:
 		f.mu.Unlock()
 		return reply{}, false // not measured
@@ -251,9 +251,9 @@ func (b *Broker) join(args []string) (reply, bool) {
 			b.leave() // 4.3 wipes the joiner and then fails (measured)
 			result, _ = record("join-target-app_stopped")
 		case member && !khepri:
-			result = b.say("join-already-member", "rabbit@rmq1", b.Name, "rabbit@rmq2", seedName).without("Stopping rabbit application").until("Starting node")
+			result = b.say("join-already-member", "rabbit@rmq1", b.Name, "rabbit@rmq2", seedName).withoutStop().until("Starting node")
 		case !khepri && seed.lists(b.Name):
-			result = b.say("rebuild-join-still-listed", "rabbit@rmq1", seedName, "rabbit@rmq3", b.Name).without("Stopping rabbit application")
+			result = b.say("rebuild-join-still-listed", "rabbit@rmq1", seedName, "rabbit@rmq3", b.Name).withoutStop()
 		case khepri && !seed.majority():
 			b.leave()
 			hang = 30 * time.Second

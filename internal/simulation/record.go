@@ -37,9 +37,9 @@ func (v Version) say(name string, names ...string) reply {
 
 func (b *Broker) say(name string, names ...string) reply { return b.version.say(name, names...) }
 
-// without leaves out the heading of a command that the record ran first.
-func (r reply) without(heading string) reply {
-	if strings.HasPrefix(r.out, heading) {
+// withoutStop leaves out the heading of a stop_app that the record ran first.
+func (r reply) withoutStop() reply {
+	if strings.HasPrefix(r.out, "Stopping rabbit application") {
 		_, r.out, _ = strings.Cut(r.out, "\n")
 	}
 	return r

@@ -24,7 +24,7 @@ func (r Runner) Run(ctx context.Context, line string, stdin io.Reader, stdout, s
 		}
 		b.fleet.sleep(time.Second)
 	}
-	o := b.Exec(ctx, login, line, stdin)
+	o := b.exec(ctx, login, line, stdin)
 	switch {
 	case ctx.Err() != nil && o.cut:
 		return -1, &ssh.InterruptedError{Addr: b.Name, User: login, Started: true, Err: context.Cause(ctx)}
@@ -67,7 +67,7 @@ func Serve(t testing.TB, f *Fleet) *Servers {
 					made.Disconnect()
 					return 255
 				}
-				o := b.Exec(ctx, user, line, stdin)
+				o := b.exec(ctx, user, line, stdin)
 				// The door may have been shut meanwhile; nobody gets in as long as it is.
 				if shut := b.closedDoor(); shut || o.cut {
 					if shut {

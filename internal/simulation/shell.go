@@ -32,9 +32,9 @@ type outcome struct {
 	cut bool // the connection ended before there was an exit code
 }
 
-// Exec runs one line of the login shell of a host's user, as internal/remote sends it. A command whose session ends
+// exec runs one line of the login shell of a host's user, as internal/remote sends it. A command whose session ends
 // goes on (measured).
-func (b *Broker) Exec(ctx context.Context, user, line string, stdin io.Reader) outcome {
+func (b *Broker) exec(ctx context.Context, user, line string, stdin io.Reader) outcome {
 	input := ""
 	if stdin != nil {
 		content, err := io.ReadAll(stdin)

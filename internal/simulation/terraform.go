@@ -348,7 +348,7 @@ func (p *process) plan(ctx context.Context, address string, kind tftypes.Type, p
 		return none, false, nil, err
 	}
 	if !config.IsNull() {
-		if err := planValid(schema.Block.Attributes, prior, config, v, ""); err != nil {
+		if err := planValid(schema.Block.Attributes, config, v, ""); err != nil {
 			return none, false, nil, &BrokenRule{address, "invalid plan: " + err.Error()}
 		}
 	} else if !v.IsNull() {
@@ -499,7 +499,7 @@ func orNull(v, like tftypes.Value) tftypes.Value {
 }
 
 // planValid holds a plan against the configuration: a provider may only decide what is computed and not set.
-func planValid(attributes []*tfprotov6.SchemaAttribute, prior, config, planned tftypes.Value, at string) error {
+func planValid(attributes []*tfprotov6.SchemaAttribute, config, planned tftypes.Value, at string) error {
 	var p, c map[string]tftypes.Value
 	if config.IsNull() || !config.IsKnown() {
 		return nil
@@ -531,12 +531,12 @@ func planValid(attributes []*tfprotov6.SchemaAttribute, prior, config, planned t
 				if _, there := gots[key]; !there {
 					return fmt.Errorf("%s: element %s is missing in the plan", here, key)
 				}
-				if err := planValid(a.NestedType.Attributes, prior, wants[key], gots[key], here+"."+key); err != nil {
+				if err := planValid(a.NestedType.Attributes, wants[key], gots[key], here+"."+key); err != nil {
 					return err
 				}
 			}
 		case a.NestedType != nil && !want.IsNull():
-			if err := planValid(a.NestedType.Attributes, prior, want, got, here); err != nil {
+			if err := planValid(a.NestedType.Attributes, want, got, here); err != nil {
 				return err
 			}
 		case !got.Equal(want):
