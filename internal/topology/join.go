@@ -1,0 +1,134 @@
+package topology
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Joining what is proved to be outside.
+
+// join plans the joins: of nodes that run, that no member of the base cluster lists, and that list none of them.
+func (p *planner) join() {
+	for _, node := range p.wish.names() {
+		view := p.seen[node]
+		if slices.Contains(p.base.Voices, node) || view.State == Unreachable || view.State == Failed {
+			continue
+		}
+		if view.State != Running {
+			if !p.base.has(node) { // it joins once it runs and was inspected
+				p.add(Step{Kind: Join, Node: node, Via: p.seed(), Type: p.wish.Members[node]})
+			}
+			continue
+		}
+		if p.base.disagree[node] {
+			p.refusal.refuse(RuleDisagreement, node, "Wait until all members agree (`rabbitmqctl cluster_status` on each), then apply again.",
+				"some members of %s list it and some do not", p.clusterName())
+			continue
+		}
+		if slices.ContainsFunc(p.base.Voices, view.lists) {
+			p.refusal.refuse(RuleDisagreement, node, "Run `rabbitmqctl cluster_status` on both and decide which is right.",
+				"it lists members of %s, and they do not list it as the same cluster", p.clusterName())
+			continue
+		}
+		if p.base.has(node) {
+			p.expel(node)
+		}
+		step := Step{Kind: Join, Node: node, Via: p.seed(), Type: p.wish.Members[node], Loses: p.joinLoses(node)}
+		p.checkJoin(node, step)
+		p.add(step)
+	}
+}
+
+// expel plans that the members forget the old holder of a name whose host came back blank. Queues that they still count
+// with their only copy there are given up for good by that, so a disk that was merely not mounted must come back first.
+func (p *planner) expel(node string) {
+	step := Step{Kind: Expel, Node: node, Via: p.seed(), Loses: p.removalLoses(node)}
+	if step.Loses != "" && !p.wish.AllowDataLoss {
+		p.refusal.refuse(RuleDataLoss, node, "If its disk can be brought back, do that and start the node; else set allow_data_loss = true.",
+			"its host came back blank, and %s still counts %s with their only copy there", p.clusterName(), step.Loses)
+	}
+	p.add(step)
+}
+
+// seed is the member that others join and leave through: one that stays, a configured one if there is any, a disc node
+// if there is any.
+func (p *planner) seed() string {
+	best, rank := "", -1
+	for _, node := range p.base.Voices {
+		r := 0
+		if p.wish.leaves(node) {
+			continue
+		}
+		if p.wish.related(node) {
+			r += 2
+		}
+		if p.base.Members[node] == Disc {
+			r++
+		}
+		if r > rank {
+			best, rank = node, r
+		}
+	}
+	if best == "" {
+		return p.base.Voices[0]
+	}
+	return best
+}
+
+// joinLoses says what a join destroys on the joiner: RabbitMQ resets it, on every version.
+func (p *planner) joinLoses(node string) string {
+	view := p.seen[node]
+	if view.Holds != nil && view.Holds.Blank() {
+		return ""
+	}
+	if view.Holds == nil {
+		return "everything it holds, which could not be inspected"
+	}
+	return view.Holds.String()
+}
+
+// checkJoin holds a join against every condition that RabbitMQ itself checks too late or not at all.
+func (p *planner) checkJoin(node string, step Step) {
+	view, seed := p.seen[node], p.seen[p.seed()]
+	if len(view.Members) > 1 && !p.wish.AllowDataLoss {
+		p.refusal.refuse(RuleOtherCluster, node, "Take it out of that cluster first, or set allow_data_loss = true.",
+			"it is in a cluster with %s; joining would take it out of there and wipe it", strings.Join(without(view.Members, node), ", "))
+	}
+	if step.Loses != "" && !p.wish.AllowDataLoss {
+		rule, next := RuleDataLoss, "Move the data away (or delete it), choose another node, or set allow_data_loss = true to lose it."
+		if view.Holds == nil {
+			rule, next = RuleUninspected, "Look at the broker's log for the cause, or set allow_data_loss = true to join it unseen."
+		}
+		p.refusal.refuse(rule, node, next, "joining %s wipes the node, which holds %s", p.clusterName(), step.Loses)
+	}
+	if view.CookieHash != seed.CookieHash {
+		p.refusal.refuse(RuleCookie, node, "Give both the same cookie, for example with rabbitmq_erlang_cookie.",
+			"it runs with cookie hash %s, and %s with %s", view.CookieHash, p.seed(), seed.CookieHash)
+	}
+	p.checkResolve(node, p.seed())
+	p.checkResolve(p.seed(), node)
+	if major(view.Version) != major(seed.Version) {
+		p.refusal.refuse(RuleVersion, node, "Bring both to the same version.", "it runs RabbitMQ %s, and %s runs %s", view.Version, p.seed(), seed.Version)
+	}
+	if step.Type == RAM && !seed.RAMAllowed {
+		p.refusal.refuse(RuleType, node, `Use type = "disc".`, "%s runs RabbitMQ %s, which has no RAM nodes on its metadata store", p.seed(), seed.Version)
+	}
+}
+
+func (p *planner) checkResolve(from, to string) {
+	host := to[strings.Index(to, "@")+1:]
+	if slices.Contains(p.seen[from].Unresolved, host) {
+		p.refusal.refuse(RuleResolve, from, fmt.Sprintf("Add a line for %s to /etc/hosts there, or to DNS.", host),
+			"it cannot resolve %s, the host name of %s", host, to)
+	}
+}
+
+func without(members map[string]Type, node string) []string {
+	return slices.DeleteFunc(sortedKeys(members), func(other string) bool { return other == node })
+}
+
+func major(version string) string {
+	head, _, _ := strings.Cut(version, ".")
+	return head
+}

@@ -1,0 +1,59 @@
+package topology
+
+// Starting what is stopped: a stopped node cannot be judged, so it comes first.
+
+// start plans to start every wished node that does not run, members or not: a stopped node cannot be joined safely,
+// because what it holds cannot be seen.
+func (p *planner) start() {
+	for _, node := range p.wish.names() {
+		view := p.seen[node]
+		switch view.State {
+		case Down:
+			p.add(Step{Kind: StartService, Node: node})
+		case Booting:
+			p.add(Step{Kind: Await, Node: node})
+		case Stopped:
+			if by, forgotten := p.forgotten(node); forgotten {
+				// Mnesia: its start_app fails with inconsistent_cluster until it is reset (measured).
+				if !p.wish.AllowDataLoss {
+					p.refusal.refuse(RuleDataLoss, node, "Look at what it holds, then set allow_data_loss = true, or reset it by hand.",
+						"%s has forgotten this node while it was stopped; it can only come back blank, and what it holds cannot be seen", by)
+				}
+				p.add(Step{Kind: Reset, Node: node, Cluster: by, Loses: "everything that the stopped node holds"})
+			}
+			p.add(Step{Kind: StartApp, Node: node})
+		}
+	}
+	p.startLeavers()
+}
+
+// startLeavers plans to start members that leave, where their votes are needed for it: a leave that was cut off after
+// its stop_app has taken the majority of two Khepri members away, and nobody else would bring it back.
+func (p *planner) startLeavers() {
+	if !p.based || !p.base.Khepri || len(p.base.Running) > len(p.base.Members)/2 {
+		return
+	}
+	for _, node := range sortedKeys(p.base.Members) {
+		if p.wish.leaves(node) && p.seen[node].State == Stopped {
+			p.add(Step{Kind: StartApp, Node: node})
+		}
+	}
+}
+
+// forgotten tells whether a stopped node believes to be a member of a cluster that runs and no longer lists it, and by
+// whom it was forgotten. That need not be the base.
+func (p *planner) forgotten(node string) (by string, forgotten bool) {
+	for _, other := range without(p.seen[node].Members, node) {
+		view := p.seen[other]
+		if view.State != Running {
+			continue
+		}
+		if view.lists(node) {
+			return "", false
+		}
+		if by == "" {
+			by = "the cluster of " + other
+		}
+	}
+	return by, by != ""
+}
