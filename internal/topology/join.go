@@ -95,6 +95,7 @@ func (p *planner) checkJoin(node string, step Step) {
 		p.refusal.refuse(RuleOtherCluster, node, "Take it out of that cluster first, or set allow_data_loss = true.",
 			"it is in a cluster with %s; joining would take it out of there and wipe it", strings.Join(without(view.Members, node), ", "))
 	}
+	p.checkLeftBehind(node)
 	if step.Loses != "" && !p.wish.AllowDataLoss {
 		rule, next := RuleDataLoss, "Move the data away (or delete it), choose another node, or set allow_data_loss = true to lose it."
 		if view.Holds == nil {
@@ -113,6 +114,21 @@ func (p *planner) checkJoin(node string, step Step) {
 	}
 	if step.Type == RAM && !seed.RAMAllowed {
 		p.refusal.refuse(RuleType, node, `Use type = "disc".`, "%s runs RabbitMQ %s, which has no RAM nodes on its metadata store", p.seed(), seed.Version)
+	}
+}
+
+// checkLeftBehind refuses to take a node out of another cluster that would lose its majority by it. Nothing switches
+// this off: that cluster could change nothing any more, not even forget the node.
+func (p *planner) checkLeftBehind(node string) {
+	for _, other := range p.seen.Clusters() {
+		members, running := len(other.Members), len(other.Running)
+		if !slices.Contains(other.Voices, node) || !other.Khepri || members == 1 {
+			continue
+		}
+		if running-1 <= (members-1)/2 {
+			p.refusal.refuse(RuleMajority, node, "Start the other members of that cluster first, or take the node out of it there. There is no switch for this one.",
+				"it is in a cluster of %d of which %d run; without it fewer than a majority would", members, running)
+		}
 	}
 }
 
