@@ -175,7 +175,7 @@ func TestBadHostsAreNamedAndMended(t *testing.T) {
 func (w *workspace) warnsAndRefuses(texts ...string) {
 	w.t.Helper()
 	plan := w.planShows(append(texts, "Not ready yet to change the cluster")...)
-	apply := w.run("apply", "-no-color", "plan.bin").fails(append(texts, "Refused to create the cluster", "Nothing was changed by this")...)
+	apply := w.run("apply", "-no-color", "plan.bin").fails(append(texts, "Refused to create the cluster", "Nothing was done after this was found")...)
 	for _, o := range []outcome{plan, apply} {
 		if c := o.changes(); len(c) > 0 {
 			w.t.Errorf("%q ran %q", o.args, c)

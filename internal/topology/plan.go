@@ -94,7 +94,7 @@ func (p *planner) inspect() {
 		if p.based && p.base.has(node) && p.base.Runs(node) {
 			continue
 		}
-		rule, next := RuleUnreachable, "Bring the host back, or take the node out of the configuration when it is gone for good."
+		rule, next := RuleUnreachable, "Correct how it is reached, or bring it back; take the node out of the configuration when its host is gone for good."
 		if view.State == Failed {
 			rule, next = RuleUninspected, "Mend the cause; nothing is decided about a node that cannot be read."
 		}
