@@ -129,9 +129,15 @@ func TestCookieLife(t *testing.T) {
 	})
 }
 
+// Cookies of hosts that stand alone.
+func TestCookieOfOneHost(t *testing.T) {
+	rmq1, rmq2, rmq3 := strangers(t)
+	t.Run("is copied from another host", func(t *testing.T) { cookieIsCopied(t, rmq1, rmq2, rmq3) })
+	t.Run("is kept", func(t *testing.T) { cookieIsKept(t, rmq1) })
+}
+
 // What somebody does to a cookie file by hand is seen, without a word of what is in it, and mended.
-func TestCookieDriftIsSeenAndRepaired(t *testing.T) {
-	rmq1, _, _ := strangers(t)
+func cookieIsKept(t *testing.T, rmq1 *lab.Host) {
 	w := newWorkspace(t)
 	w.blocks(nodes(rmq1) + cookieBlocks)
 	cookie := newCookie()
@@ -281,8 +287,7 @@ func TestCookieIsValidated(t *testing.T) {
 }
 
 // A new host gets the cookie of one that has it, and nobody writes it down on the way.
-func TestCookieIsCopiedFromAnotherHost(t *testing.T) {
-	rmq1, rmq2, rmq3 := strangers(t)
+func cookieIsCopied(t *testing.T, rmq1, rmq2, rmq3 *lab.Host) {
 	cookie := cookieOf(t, rmq1)
 	w := newWorkspace(t)
 	w.blocks(nodes(rmq2, rmq3) + fmt.Sprintf(`
@@ -307,8 +312,6 @@ resource "rabbitmq_erlang_cookie" "this" {
 		hash := rabbitmq.CookieHash([]byte(cookie))
 		w.isSecret(cookie, map[string]string{"terraform.tfstate": hash, "terraform.tfstate.json": hash, "plan.bin/tfstate": hash, "plan.bin.json": hash})
 	})
-	joinByHand(t, rmq2, rmq1)
-	areOneCluster(t, rmq1, rmq2)
 }
 
 const cookieFile = "/var/lib/rabbitmq/.erlang.cookie"

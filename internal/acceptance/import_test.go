@@ -14,9 +14,40 @@ import (
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
 )
 
-// A cluster that somebody formed by hand is brought in by any one of its members, and managed from then on.
-func TestImportedClusterIsManaged(t *testing.T) {
-	rmq1, rmq2, rmq3 := formedByHand(t)
+// A cluster that somebody formed by hand, named and put something into is taken over in every way there is, without
+// losing anything.
+func TestClusterFormedByHandIsTakenOver(t *testing.T) {
+	rmq1, rmq2, rmq3 := blank(t)
+	joinByHand(t, rmq2, rmq1)
+	joinByHand(t, rmq3, rmq1)
+	ctl(t, rmq1, "set_cluster_name", "byhand")
+	ctl(t, rmq2, "add_vhost", "kept")
+	ctl(t, rmq2, "add_user", "keeper", "keeper")
+
+	t.Run("members adopt it", func(t *testing.T) { membersAdopt(t, rmq1, rmq2, rmq3) })
+	t.Run("members and cookies are imported", func(t *testing.T) { membersAndCookiesAreImported(t, rmq1, rmq2, rmq3) })
+	t.Run("its configuration is generated", func(t *testing.T) { configurationIsGenerated(t, rmq1, rmq2, rmq3) })
+	t.Run("it is imported and changed", func(t *testing.T) { clusterIsImported(t, rmq1, rmq2, rmq3) })
+	for _, h := range []*lab.Host{rmq1, rmq2, rmq3} {
+		if !slices.Contains(vhosts(t, h), "kept") || !strings.Contains(ctl(t, h, "-q", "list_users"), "keeper") {
+			t.Errorf("%s has lost the vhost or the user", h.Name())
+		}
+	}
+}
+
+// Members that are created find themselves in the cluster already.
+func membersAdopt(t *testing.T, rmq1, rmq2, rmq3 *lab.Host) {
+	w := newWorkspace(t)
+	w.blocks(nodes(rmq1, rmq2, rmq3) + memberBlocks(""))
+	if c := w.mustApply().changes(); len(c) > 0 {
+		t.Errorf("it ran %q", c)
+	}
+	areOneCluster(t, rmq1, rmq2, rmq3)
+	w.planIsEmpty()
+}
+
+// The cluster is brought in by any one of its members, and managed from then on.
+func clusterIsImported(t *testing.T, rmq1, rmq2, rmq3 *lab.Host) {
 	w := newWorkspace(t)
 	imports := fmt.Sprintf("import {\n  to = rabbitmq_cluster.orders\n  id = %q\n}\n", rmq2.NodeName()+","+rmq2.Address())
 
@@ -63,17 +94,10 @@ func TestImportedClusterIsManaged(t *testing.T) {
 			w.planIsEmpty()
 		}
 	})
-
-	for _, h := range []*lab.Host{rmq1, rmq2, rmq3} {
-		if !slices.Contains(vhosts(t, h), "kept") || !strings.Contains(ctl(t, h, "-q", "list_users"), "keeper") {
-			t.Errorf("%s has lost the vhost or the user", h.Name())
-		}
-	}
 }
 
 // The CLI writes the configuration of what it imports, and it is one that changes nothing.
-func TestImportGeneratesConfiguration(t *testing.T) {
-	rmq1, rmq2, rmq3 := formedByHand(t)
+func configurationIsGenerated(t *testing.T, rmq1, rmq2, rmq3 *lab.Host) {
 	w := newWorkspace(t)
 	w.blocks(fmt.Sprintf(`
 import {
@@ -104,8 +128,7 @@ import {
 }
 
 // A member and a cookie are brought in by name and by host.
-func TestMemberAndCookieAreImported(t *testing.T) {
-	rmq1, rmq2, rmq3 := formedByHand(t)
+func membersAndCookiesAreImported(t *testing.T, rmq1, rmq2, rmq3 *lab.Host) {
 	w := newWorkspace(t)
 	imports := func(format string, args ...any) string {
 		return nodes(rmq1, rmq2, rmq3) + memberBlocks("") + cookieBlocks + fmt.Sprintf(`
@@ -142,6 +165,7 @@ import {
 		w.mustForget()
 		w.blocks(imports("id = %s", `"${each.key},${each.value.host}"`, "each.value.host"))
 		w.plan().fails("Unable to import rabbit@rmq1", "start it, or name another member")
+		ctl(t, rmq1, "start_app")
 	})
 
 	w.tell("an id that is none is refused", func(*testing.T) {
@@ -185,18 +209,6 @@ func (w *workspace) generated(says string) {
 	}
 	w.t.Logf("generated.tf:\n%s", text)
 	w.plan().shows(says)
-}
-
-// formedByHand gives a cluster of three that somebody named and put something into.
-func formedByHand(t *testing.T) (rmq1, rmq2, rmq3 *lab.Host) {
-	t.Helper()
-	rmq1, rmq2, rmq3 = blank(t)
-	joinByHand(t, rmq2, rmq1)
-	joinByHand(t, rmq3, rmq1)
-	ctl(t, rmq1, "set_cluster_name", "byhand")
-	ctl(t, rmq2, "add_vhost", "kept")
-	ctl(t, rmq2, "add_user", "keeper", "keeper")
-	return rmq1, rmq2, rmq3
 }
 
 // tofu is an OpenTofu with import by identity: the suite's own CLI, or the one that tools/cli.sh has built. It is not

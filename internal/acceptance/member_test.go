@@ -148,21 +148,6 @@ func TestMembersFindOneClusterInAnyOrder(t *testing.T) {
 	}
 }
 
-// A cluster that somebody formed by hand is taken over as it is.
-func TestMembersAdoptACluster(t *testing.T) {
-	rmq1, rmq2, rmq3 := blank(t)
-	joinByHand(t, rmq2, rmq3)
-	joinByHand(t, rmq1, rmq3)
-	ctl(t, rmq3, "add_vhost", "kept")
-	w := newWorkspace(t)
-	w.blocks(nodes(rmq1, rmq2, rmq3) + memberBlocks(""))
-	if c := w.mustApply().changes(); len(c) > 0 {
-		t.Errorf("it ran %q", c)
-	}
-	areOneCluster(t, rmq1, rmq2, rmq3)
-	w.planIsEmpty()
-}
-
 // changesAddress gives a host a second address, puts that into the configuration of all, and checks that an update in
 // place of some resources follows that changes no broker.
 func (w *workspace) changesAddress(h *lab.Host, resources int, all ...*lab.Host) {
