@@ -387,7 +387,11 @@ func (b *Broker) begin(service bool) *attempt {
 		case <-timer.C:
 		}
 		b.fleet.do("", func() {
-			if b.attempt == a {
+			if b.attempt != a {
+				return
+			}
+			b.ready = true // on a busy machine this comes before what makes it ready
+			if !b.tryBoot() {
 				b.bootFailed("Error:\n{:rabbit, {{:timeout_waiting_for_tables, []}, {:rabbit, :start, [:normal, []]}}}\n")
 			}
 		})
