@@ -16,7 +16,7 @@ type world struct {
 
 func newWorld(t *testing.T, v Version, hosts int) *world {
 	t.Helper()
-	f := New(Options{Hosts: hosts, Version: v, Seed: 1, Second: time.Millisecond, Loud: t.Errorf, Name: func(i int) string {
+	f := New(Options{Hosts: hosts, Version: v, Seed: 1, Second: 5 * time.Millisecond, Loud: t.Errorf, Name: func(i int) string {
 		if i == 4 {
 			return stranger
 		}

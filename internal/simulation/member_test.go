@@ -34,7 +34,7 @@ func TestMembersBecomeOneCluster(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(run), 3)) //nolint:gosec // G404, G115: a replayable run
 			v := V[run%len(V)]
 			hosts, parallel := 2+r.IntN(6), 1+r.IntN(10)
-			f := New(Options{Hosts: hosts, Version: v, Seed: uint64(run), Second: time.Millisecond, Loud: t.Errorf}) //nolint:gosec // G115: small
+			f := New(Options{Hosts: hosts, Version: v, Seed: uint64(run), Second: 5 * time.Millisecond, Loud: t.Errorf}) //nolint:gosec // G115: small
 			s := Serve(t, f)
 			defer s.Close()
 			w := &world{t: t, fleet: f, servers: s, tf: &Terraform{Provider: s.Provider(), Parallelism: parallel, Order: r.Perm}}
