@@ -22,7 +22,9 @@ type work struct {
 	hosts []*lab.Host
 	stop  context.CancelFunc
 	ended sync.WaitGroup
-	conns []*amqp.Connection
+	// publishing ends once every message has its confirm, so it ends before the connections are closed.
+	publishing sync.WaitGroup
+	conns      []*amqp.Connection
 
 	mu        sync.Mutex
 	confirmed []map[string]bool // by queue
@@ -64,7 +66,7 @@ func startWork(t *testing.T, hosts []*lab.Host) *work {
 		if err := ch.Confirm(false); err != nil {
 			t.Fatal(err)
 		}
-		w.ended.Go(func() { w.publish(ctx, ch, i) })
+		w.publishing.Go(func() { w.publish(ctx, ch, i) })
 	}
 	for i := range hosts {
 		q := (i + 1) % len(hosts)
@@ -106,7 +108,7 @@ func (w *work) trouble(err error) {
 
 // publish publishes one message after the other until ctx ends.
 func (w *work) publish(ctx context.Context, ch *amqp.Channel, q int) {
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for i := 0; ; i++ {
 		select {
@@ -191,6 +193,7 @@ func (w *work) isCalm(t *testing.T) {
 func (w *work) end(t *testing.T) {
 	t.Helper()
 	w.stop()
+	w.publishing.Wait() // for the confirm that each still waits for
 	eventually(t, "every confirmed message is delivered", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
