@@ -48,6 +48,7 @@ func TestMemberLife(t *testing.T) {
 	})
 
 	w.tell("one that left by itself joins again", func(t *testing.T) {
+		takesLong(t)
 		leaveByHand(t, rmq2)
 		w.planShows(`rabbitmq_cluster_member.this["rabbit@rmq2"] will be created`, "join rabbit@rmq2 to the cluster of", "Plan: 1 to add, 0 to change, 0 to destroy")
 		w.mustApplyPlan()
@@ -56,6 +57,7 @@ func TestMemberLife(t *testing.T) {
 	})
 
 	w.tell("a stopped application is started", func(t *testing.T) {
+		takesLong(t)
 		ctl(t, rmq3, "stop_app")
 		w.planShows("running = false -> true", "start the application of rabbit@rmq3", "Plan: 0 to add, 1 to change, 0 to destroy")
 		w.mustApplyPlan()
@@ -63,11 +65,13 @@ func TestMemberLife(t *testing.T) {
 		w.planIsEmpty()
 	})
 
-	w.tell("another address touches no broker", func(*testing.T) {
+	w.tell("another address touches no broker", func(t *testing.T) {
+		takesLong(t)
 		w.changesAddress(rmq3, 3, hosts...)
 	})
 
 	w.tell("another node name replaces", func(t *testing.T) {
+		takesLong(t)
 		w.blocks(nodes(hosts...) + strings.Replace(memberBlocks(""), "= each.key", `= each.key == "rabbit@rmq3" ? "other@rmq3" : each.key`, 1))
 		o := w.run("plan", "-no-color", "-detailed-exitcode").shows(
 			`rabbitmq_cluster_member.this["rabbit@rmq3"] must be replaced`, `"rabbit@rmq3" -> "other@rmq3" # forces replacement`,
@@ -114,9 +118,7 @@ func TestMemberLife(t *testing.T) {
 
 // Blank nodes find one cluster whatever the order and however many at a time.
 func TestMembersFindOneClusterInAnyOrder(t *testing.T) {
-	if os.Getenv("RABBITMQ_LAB_FULL") != "1" {
-		t.Skip("takes minutes: set RABBITMQ_LAB_FULL=1")
-	}
+	takesLong(t)
 	for _, c := range []struct {
 		how   string
 		first []string // of these alone first
