@@ -174,6 +174,7 @@ import {
 	})
 
 	w.tell("an id that is none is refused", func(*testing.T) {
+		w.mustForget()
 		w.blocks(imports("id = %s", `"${each.value.host}"`, `"${each.value.host},relative"`))
 		w.plan().fails("Invalid import id", "The id is NODE or NODE,HOST", "HOST or HOST,PATH")
 	})
