@@ -139,7 +139,7 @@ func bringUp() (down func() error, err error) {
 	// The time is for a machine that has to build the image first.
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
-	suite.lab, err = lab.Up(ctx, lab.Options{Name: "acceptance", Release: release, Hosts: 3, Cookie: sharedCookie, Progress: os.Stderr})
+	suite.lab, err = lab.Up(ctx, lab.Options{Name: fmt.Sprintf("acceptance-%d", os.Getpid()), Release: release, Hosts: 3, Cookie: sharedCookie, Progress: os.Stderr})
 	if err != nil {
 		return nil, err
 	}
