@@ -79,7 +79,7 @@ func TestCookieLife(t *testing.T) {
 	})
 
 	w.tell("each node rejoins when it is restarted with the new cookie", func(t *testing.T) {
-		takesLong(t)
+		full(t)
 		downs := nodeDowns(t, hosts)
 		for _, h := range hosts {
 			restart(t, h)
@@ -94,7 +94,7 @@ func TestCookieLife(t *testing.T) {
 	for i, h := range hosts {
 		w.tell("a rotation that was cut off on "+h.Name()+" between broker and file is finished", func(t *testing.T) {
 			if i > 0 {
-				takesLong(t)
+				full(t)
 			}
 			cookie = newCookie()
 			cutOff(t, h, cookie)
@@ -110,7 +110,7 @@ func TestCookieLife(t *testing.T) {
 	driftOfTheFile(w, rmq1, cookie)
 
 	w.tell("a rotation whose provider was killed is finished", func(t *testing.T) {
-		takesLong(t)
+		full(t)
 		cookie = newCookie()
 		w.wantCookie(cookie, 10)
 		w.applyKilledWhen(rotates)
@@ -171,7 +171,7 @@ func driftOfTheFile(w *workspace, rmq1 *lab.Host, cookie string) {
 
 // Cookies of hosts that stand alone.
 func TestCookieOfOneHost(t *testing.T) {
-	takesLong(t)
+	full(t)
 	rmq1, rmq2, rmq3 := strangers(t)
 	t.Run("is copied from another host", func(t *testing.T) { cookieIsCopied(t, rmq1, rmq2, rmq3) })
 	t.Run("is kept", func(t *testing.T) { cookieIsKept(t, rmq1) })
@@ -325,14 +325,6 @@ resource "rabbitmq_erlang_cookie" "this" {
 		hash := rabbitmq.CookieHash([]byte(cookie))
 		w.isSecret(cookie, map[string]string{"terraform.tfstate": hash, "terraform.tfstate.json": hash, "plan.bin/tfstate": hash, "plan.bin.json": hash})
 	})
-}
-
-// takesLong skips what only a full run does.
-func takesLong(t *testing.T) {
-	t.Helper()
-	if os.Getenv("RABBITMQ_LAB_FULL") != "1" {
-		t.Skip("takes long: set RABBITMQ_LAB_FULL=1")
-	}
 }
 
 const cookieFile = "/var/lib/rabbitmq/.erlang.cookie"

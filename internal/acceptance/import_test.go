@@ -37,7 +37,7 @@ func TestClusterFormedByHandIsTakenOver(t *testing.T) {
 
 // Members that are created find themselves in the cluster already.
 func membersAdopt(t *testing.T, rmq1, rmq2, rmq3 *lab.Host) {
-	takesLong(t)
+	full(t)
 	w := newWorkspace(t)
 	w.blocks(nodes(rmq1, rmq2, rmq3) + memberBlocks(""))
 	if c := w.mustApply().changes(); len(c) > 0 {
@@ -81,7 +81,7 @@ func clusterIsImported(t *testing.T, rmq1, rmq2, rmq3 *lab.Host) {
 	})
 
 	w.tell("a type change works, there and back", func(t *testing.T) {
-		takesLong(t)
+		full(t)
 		if suite.lab.Release() == lab.V4_3 {
 			t.Skip("RabbitMQ 4.3 has no RAM nodes")
 		}
@@ -100,7 +100,7 @@ func clusterIsImported(t *testing.T, rmq1, rmq2, rmq3 *lab.Host) {
 
 // The CLI writes the configuration of what it imports, and it is one that changes nothing.
 func configurationIsGenerated(t *testing.T, rmq1, rmq2, rmq3 *lab.Host) {
-	takesLong(t)
+	full(t)
 	w := newWorkspace(t)
 	w.blocks(fmt.Sprintf(`
 import {
@@ -156,7 +156,7 @@ import {
 	})
 
 	w.tell("by identity", func(t *testing.T) {
-		takesLong(t)
+		full(t)
 		w.cli = tofu(t)
 		w.mustForget()
 		w.blocks(imports("identity = %s", "{ node = each.key, host = each.value.host }", "{ host = each.value.host }"))
@@ -165,7 +165,7 @@ import {
 	})
 
 	w.tell("a stopped broker cannot tell who is with it", func(t *testing.T) {
-		takesLong(t)
+		full(t)
 		ctl(t, rmq1, "stop_app")
 		w.mustForget()
 		w.blocks(imports("id = %s", `"${each.key},${each.value.host}"`, "each.value.host"))

@@ -74,9 +74,7 @@ func TestKilledCreateGoesOn(t *testing.T) {
 
 // Every moment there is, each in a create of its own.
 func TestKilledCreateGoesOnFromEveryStep(t *testing.T) {
-	if os.Getenv("RABBITMQ_LAB_FULL") != "1" {
-		t.Skip("takes minutes: set RABBITMQ_LAB_FULL=1")
-	}
+	full(t)
 	for _, host := range []func(*lab.Lab) *lab.Host{second, third} {
 		for _, command := range []string{"stop_app", "join_cluster", "start_app"} {
 			for _, starts := range []bool{true, false} {

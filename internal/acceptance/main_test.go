@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab/labtest"
 )
 
 // suite is what all tests share.
@@ -168,6 +169,18 @@ func blank(t *testing.T) (rmq1, rmq2, rmq3 *lab.Host) {
 	dirty = true
 	hosts := suite.lab.Hosts()
 	return hosts[0], hosts[1], hosts[2]
+}
+
+// full leaves a test, or a part of a story, to the full run.
+func full(t *testing.T) {
+	t.Helper()
+	labtest.Full(t)
+}
+
+// everyVersion leaves a test, or a part of a story, to the full run and to the matrix.
+func everyVersion(t *testing.T) {
+	t.Helper()
+	labtest.EveryVersion(t)
 }
 
 // bounded is the context for one thing done on a host, also while the test cleans up.

@@ -48,7 +48,7 @@ func TestMemberLife(t *testing.T) {
 	})
 
 	w.tell("one that left by itself joins again", func(t *testing.T) {
-		takesLong(t)
+		full(t)
 		leaveByHand(t, rmq2)
 		w.planShows(`rabbitmq_cluster_member.this["rabbit@rmq2"] will be created`, "join rabbit@rmq2 to the cluster of", "Plan: 1 to add, 0 to change, 0 to destroy")
 		w.mustApplyPlan()
@@ -57,7 +57,7 @@ func TestMemberLife(t *testing.T) {
 	})
 
 	w.tell("a stopped application is started", func(t *testing.T) {
-		takesLong(t)
+		full(t)
 		ctl(t, rmq3, "stop_app")
 		w.planShows("running = false -> true", "start the application of rabbit@rmq3", "Plan: 0 to add, 1 to change, 0 to destroy")
 		w.mustApplyPlan()
@@ -66,12 +66,12 @@ func TestMemberLife(t *testing.T) {
 	})
 
 	w.tell("another address touches no broker", func(t *testing.T) {
-		takesLong(t)
+		full(t)
 		w.changesAddress(rmq3, 3, hosts...)
 	})
 
 	w.tell("another node name replaces", func(t *testing.T) {
-		takesLong(t)
+		full(t)
 		w.blocks(nodes(hosts...) + strings.Replace(memberBlocks(""), "= each.key", `= each.key == "rabbit@rmq3" ? "other@rmq3" : each.key`, 1))
 		o := w.run("plan", "-no-color", "-detailed-exitcode").shows(
 			`rabbitmq_cluster_member.this["rabbit@rmq3"] must be replaced`, `"rabbit@rmq3" -> "other@rmq3" # forces replacement`,
@@ -118,7 +118,7 @@ func TestMemberLife(t *testing.T) {
 
 // Blank nodes find one cluster whatever the order and however many at a time.
 func TestMembersFindOneClusterInAnyOrder(t *testing.T) {
-	takesLong(t)
+	full(t)
 	for _, c := range []struct {
 		how   string
 		first []string // of these alone first

@@ -9,13 +9,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab/labtest"
 )
 
-// A count is how the tests of a tier ended. A test with subtests is counted by its subtests.
+// A count is how the tests of a tier ended. A test with subtests is counted by its subtests. What a test leaves to a
+// longer run is not skipped: nothing is missing here.
 type count struct {
 	tier                    string
 	passed, failed, skipped int
 	skips                   []string // "name: reason"
+	left                    []string // tests that a longer run carries out
 	failures                []string
 	took                    time.Duration
 }
@@ -182,8 +186,12 @@ func (r *report) count() count {
 		case t.outcome == "pass":
 			c.passed++
 		case t.outcome == "skip":
-			c.skipped++
-			c.skips = append(c.skips, id.name+": "+reason(t.output.String()))
+			if why := reason(t.output.String()); strings.Contains(why, labtest.LeftToFullRun) {
+				c.left = append(c.left, id.name)
+			} else {
+				c.skipped++
+				c.skips = append(c.skips, id.name+": "+why)
+			}
 		}
 	}
 
@@ -222,6 +230,10 @@ func summarise(out io.Writer, counts []count, realRequired bool) bool {
 			fmt.Fprintf(out, "skipped %s\n", skip)
 		}
 
+		if len(c.left) > 0 {
+			fmt.Fprintf(out, "%s of the %s tier (RABBITMQ_LAB_FULL=1): %s\n", labtest.LeftToFullRun, c.tier, strings.Join(c.left, ", "))
+		}
+
 		all.passed += c.passed
 		all.failed += c.failed
 		all.skipped += c.skipped
@@ -234,7 +246,8 @@ func summarise(out io.Writer, counts []count, realRequired bool) bool {
 	}
 
 	for _, c := range counts {
-		fmt.Fprintf(out, "%-10s %4d passed, %d failed, %d skipped in %s\n", c.tier, c.passed, c.failed, c.skipped, c.took.Round(time.Second))
+		fmt.Fprintf(out, "%-10s %4d passed, %d failed, %d skipped, %d %s; took %s\n",
+			c.tier, c.passed, c.failed, c.skipped, len(c.left), labtest.LeftToFullRun, c.took.Round(time.Second))
 
 		if c.tier == "real" && realRequired && c.passed+c.failed == 0 {
 			fmt.Fprintln(out, "FAILED: RABBITMQ_LAB_REQUIRED=1, and no test of the real tier was carried out; it needs root on Linux")

@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab/labtest"
 )
 
 func read(t *testing.T, events ...event) (count, string) {
@@ -67,6 +70,33 @@ func TestReportKeepsTheReasonOfASkip(t *testing.T) {
 
 	if c.skipped != 1 || c.skips[0] != "TestLab: lab_test.go:9: the lab needs root" {
 		t.Errorf("got %+v", c)
+	}
+}
+
+func TestReportTellsWhatIsLeftFromWhatIsSkipped(t *testing.T) {
+	c, _ := read(t,
+		event{Action: "run", Package: "p", Test: "TestStory"},
+		event{Action: "run", Package: "p", Test: "TestStory/long"},
+		event{Action: "output", Package: "p", Test: "TestStory/long", Output: "    story_test.go:9: " + labtest.LeftToFullRun + ": RABBITMQ_LAB_FULL=1\n"},
+		event{Action: "skip", Package: "p", Test: "TestStory/long"},
+		event{Action: "pass", Package: "p", Test: "TestStory"},
+		event{Action: "pass", Package: "p"},
+	)
+
+	if c.skipped != 0 || !slices.Equal(c.left, []string{"TestStory/long"}) {
+		t.Errorf("got %+v", c)
+	}
+
+	var out strings.Builder
+
+	c.tier = "real"
+	if summarise(&out, []count{c}, true) {
+		t.Error("a real tier that left all its tests passed where it is required")
+	}
+
+	if !strings.Contains(out.String(), "left to the full run of the real tier (RABBITMQ_LAB_FULL=1): TestStory/long\n") ||
+		!strings.HasSuffix(out.String(), "\n0 passed, 0 failed, 0 skipped\n") {
+		t.Errorf("got %q", out.String())
 	}
 }
 

@@ -1,0 +1,32 @@
+package labtest
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// LeftToFullRun begins what a test says that only a full run carries out. The test runner counts by it.
+const LeftToFullRun = "left to the full run"
+
+// OnEveryVersion is in the name of a test that the matrix runs, on every RabbitMQ that the lab knows.
+const OnEveryVersion = "OnEveryVersion"
+
+// Full leaves a test, or a part of one, to the full run: RABBITMQ_LAB_FULL=1.
+func Full(t testing.TB) {
+	t.Helper()
+	if os.Getenv("RABBITMQ_LAB_FULL") != "1" {
+		t.Skip(LeftToFullRun + ": RABBITMQ_LAB_FULL=1")
+	}
+}
+
+// EveryVersion leaves a test, or a part of one, to the full run and to the matrix.
+func EveryVersion(t testing.TB) {
+	t.Helper()
+	if !strings.Contains(t.Name(), OnEveryVersion) {
+		t.Fatalf("the matrix finds tests with %s in their names", OnEveryVersion)
+	}
+	if os.Getenv("RABBITMQ_LAB_MATRIX") != "1" {
+		Full(t)
+	}
+}
