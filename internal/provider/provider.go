@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -16,6 +17,7 @@ import (
 var (
 	_ provider.Provider                       = (*rabbitmqProvider)(nil)
 	_ provider.ProviderWithEphemeralResources = (*rabbitmqProvider)(nil)
+	_ provider.ProviderWithFunctions          = (*rabbitmqProvider)(nil)
 )
 
 // New returns the provider's constructor, as the plugin server wants it.
@@ -79,6 +81,11 @@ func (p *rabbitmqProvider) Resources(context.Context) []func() resource.Resource
 
 func (p *rabbitmqProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
 	return []func() ephemeral.EphemeralResource{newCookieEphemeral}
+}
+
+// Functions lists the functions.
+func (p *rabbitmqProvider) Functions(context.Context) []func() function.Function {
+	return []func() function.Function{newClassicConfigFunction}
 }
 
 func (p *rabbitmqProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }
