@@ -85,7 +85,7 @@ func (p *rabbitmqProvider) EphemeralResources(context.Context) []func() ephemera
 
 // Functions lists the functions.
 func (p *rabbitmqProvider) Functions(context.Context) []func() function.Function {
-	return []func() function.Function{newClassicConfigFunction}
+	return []func() function.Function{newClassicConfigFunction, newStatusFunction, newCookieFunction}
 }
 
 func (p *rabbitmqProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }
