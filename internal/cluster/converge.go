@@ -117,13 +117,22 @@ func (f *Fleet) Converge(ctx context.Context, wish topology.Wish) (topology.Read
 
 func (f *Fleet) converge(ctx context.Context, wish topology.Wish, seen topology.Snapshot) (topology.Reading, error) {
 	defer f.Memory.forget()
+	var mine *claim
+	defer func() { mine.release() }()
 	for range patience {
 		steps, err := topology.Plan(wish, seen)
+		if err == nil && len(steps) == 0 {
+			return topology.ReadWished(wish, seen)
+		}
+		if !mine.held() { // also for a refusal: its reason may be what another run is about to finish
+			mine.release()
+			if mine, seen, err = f.alone(ctx, seen); err != nil {
+				return topology.Reading{}, err
+			}
+			continue
+		}
 		if err != nil {
 			return topology.Reading{}, err
-		}
-		if len(steps) == 0 {
-			return topology.ReadWished(wish, seen)
 		}
 		batch := sideBySide(steps)
 		if failed := f.do(ctx, batch); failed != nil {

@@ -92,7 +92,9 @@ func (s *session) node(name string, h host) (*rabbitmq.Node, error) {
 	if settings.Port != 0 && settings.Port != ssh.DefaultPort {
 		address = net.JoinHostPort(address, strconv.Itoa(settings.Port)) // several hosts may share an address
 	}
-	machine := remote.New(s.pool.Host(settings.Config), address, remote.Options{Become: settings.Become, Logger: logger()})
+	lasting := settings.Config
+	lasting.Purpose = "lock"
+	machine := remote.New(s.pool.Host(settings.Config), address, remote.Options{Become: settings.Become, Lasting: s.pool.Host(lasting), Logger: logger()})
 	return rabbitmq.New(machine, rabbitmq.Config{Name: name, CLI: cli, Service: h.Service}), nil
 }
 

@@ -57,6 +57,11 @@ func (n *Node) Name() string { return n.config.Name }
 // Address returns the address of the host that the node is driven through.
 func (n *Node) Address() string { return n.host.Address() }
 
+// LockHost takes the lock of the host that the node is driven through, as remote.Host.Lock.
+func (n *Node) LockHost(ctx context.Context, holder string) (*remote.Lock, error) {
+	return n.host.Lock(ctx, holder)
+}
+
 // reads are bounded: a rabbitmqctl against an unresolvable name took 50 s (measured), a broker that does not answer
 // takes longer.
 const readTimeout = 60 * time.Second

@@ -26,6 +26,9 @@ type Options struct {
 	// Become says whether other accounts than the login user's may be used, through `sudo -n`. When it is false,
 	// commands for another account are refused, unless the login user is root.
 	Become bool
+	// Lasting reaches the host for what is held for long, over a connection of its own: where sshd allows one session
+	// to a connection, nothing else would get through. Default: the runner.
+	Lasting Runner
 	// Logger gets each command with its duration and exit code; never input, never output. Default: none.
 	Logger *slog.Logger
 }

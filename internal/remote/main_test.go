@@ -39,9 +39,19 @@ func (f runnerFunc) Run(ctx context.Context, line string, stdin io.Reader, stdou
 func local(shell string, env ...string) runnerFunc {
 	return func(ctx context.Context, line string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 		cmd := exec.CommandContext(ctx, shell, "-c", line) //nolint:gosec // G204: what a test runs
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+		cmd.Stdout, cmd.Stderr = stdout, stderr
 		if env != nil {
 			cmd.Env = env
+		}
+		if stdin != nil { // not as cmd.Stdin: the command may end before its input does
+			input, err := cmd.StdinPipe()
+			if err != nil {
+				return -1, err
+			}
+			go func() {
+				_, _ = io.Copy(input, stdin)
+				_ = input.Close()
+			}()
 		}
 		err := cmd.Run()
 		if ctx.Err() != nil {

@@ -53,6 +53,7 @@ type Broker struct {
 	files     map[string]*file
 	processes []string // changing commands of the CLI that run on it
 	noSudo    bool
+	lockedBy  string // who holds the host's lock
 
 	// The broker.
 	vm          bool

@@ -24,6 +24,13 @@ func (r Runner) Run(ctx context.Context, line string, stdin io.Reader, stdout, s
 		}
 		b.fleet.sleep(time.Second)
 	}
+	if isLock(line) {
+		code, cut := b.lock(ctx, line, stdin, stdout)
+		if cut {
+			return -1, &ssh.ConnectionLostError{Addr: b.Name, User: login, Started: true, Err: io.EOF}
+		}
+		return code, nil
+	}
 	o := b.exec(ctx, login, line, stdin)
 	switch {
 	case ctx.Err() != nil && o.cut:
@@ -66,6 +73,10 @@ func Serve(t testing.TB, f *Fleet) *Servers {
 				if b.closedDoor() {
 					made.Disconnect()
 					return 255
+				}
+				if isLock(line) {
+					code, _ := b.lock(ctx, line, stdin, stdout)
+					return code
 				}
 				o := b.exec(ctx, user, line, stdin)
 				// The door may have been shut meanwhile; nobody gets in as long as it is.

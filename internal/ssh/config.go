@@ -101,6 +101,9 @@ type Config struct {
 	Bastions []Config
 	// ProxyURL is a socks5:// or http:// proxy for the first hop's TCP connection. It may hold a password.
 	ProxyURL Secret
+
+	// Purpose keeps connections to one host apart: those of different purposes are not shared.
+	Purpose string
 }
 
 // Validate checks what can be checked without touching network or files. The error is a [ConfigError].
@@ -249,7 +252,7 @@ func (c Config) hostKeyAddress() string {
 func (c Config) key() [sha256.Size]byte {
 	type plain struct {
 		Host, User, PrivateKey, PrivateKeyFile, Passphrase, Certificate, CertificateFile, Password string
-		AgentIdentity, Strict, Alias, Proxy                                                        string
+		AgentIdentity, Strict, Alias, Proxy, Purpose                                               string
 		Port                                                                                       int
 		Agent                                                                                      *bool
 		HostKey, HostCAKey, KnownHosts                                                             []string
@@ -260,7 +263,7 @@ func (c Config) key() [sha256.Size]byte {
 			Host: strings.ToLower(h.Host), Port: h.Port, User: h.User, PrivateKey: string(h.PrivateKey), PrivateKeyFile: h.PrivateKeyFile,
 			Passphrase: string(h.PrivateKeyPassphrase), Certificate: h.Certificate, CertificateFile: h.CertificateFile,
 			Password: string(h.Password), Agent: h.Agent, AgentIdentity: h.AgentIdentity, Strict: h.StrictHostKeyChecking,
-			Alias: h.HostKeyAlias, HostKey: h.HostKey, HostCAKey: h.HostCAKey, KnownHosts: h.KnownHostsFiles, Proxy: string(h.ProxyURL),
+			Alias: h.HostKeyAlias, HostKey: h.HostKey, HostCAKey: h.HostCAKey, KnownHosts: h.KnownHostsFiles, Proxy: string(h.ProxyURL), Purpose: h.Purpose,
 		})
 	}
 	text, err := json.Marshal(all)

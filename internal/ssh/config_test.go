@@ -99,7 +99,7 @@ func TestOneConnectionWhateverTheWait(t *testing.T) {
 		func(c *Config) { c.User = "root" }, func(c *Config) { c.Port = 23 }, func(c *Config) { c.PrivateKey = "a" }, func(c *Config) { c.Password = "a" },
 		func(c *Config) { c.PrivateKeyPassphrase = "a" }, func(c *Config) { c.HostKey = []string{"a"} }, func(c *Config) { c.Bastions = []Config{{Host: "b"}} },
 		func(c *Config) { c.StrictHostKeyChecking = "no" }, func(c *Config) { c.ProxyURL = "a" }, func(c *Config) { c.HostKeyAlias = "a" },
-		func(c *Config) { c.Certificate = "a" }, func(c *Config) { c.AgentIdentity = "a" },
+		func(c *Config) { c.Certificate = "a" }, func(c *Config) { c.AgentIdentity = "a" }, func(c *Config) { c.Purpose = "a" },
 	} {
 		other := base
 		change(&other)
