@@ -152,3 +152,13 @@ func (s *Servers) Members(names ...string) map[string]any {
 	}
 	return members
 }
+
+// Seen counts what reached all hosts so far: connections, and commands of any kind.
+func (s *Servers) Seen() (connections, commands int) {
+	for _, server := range s.byName {
+		stats := server.Stats()
+		connections += stats.Connections
+		commands += stats.Commands
+	}
+	return connections, commands
+}
