@@ -145,7 +145,9 @@ func (s *stage) forming() []contender {
 			}
 			return nil
 		}},
-		{name: clusterPlan, prepare: func(ctx context.Context) error { return errors.Join(blank(ctx), s.cluster.forget(), s.members.forget()) }, do: s.cluster.apply},
+		{name: clusterPlan, prepare: func(ctx context.Context) error {
+			return errors.Join(blank(ctx), s.cluster.forget(), s.members.forget())
+		}, do: s.cluster.apply},
 	}
 }
 
