@@ -122,6 +122,7 @@ func TestBadConnectionsAreNamed(t *testing.T) {
 
 // A host that is not ready is named, and the same apply goes on once it is mended.
 func TestBadHostsAreNamedAndMended(t *testing.T) {
+	full(t)
 	rmq1, rmq2, rmq3 := blank(t)
 	w := newWorkspace(t)
 	w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "orders"`})

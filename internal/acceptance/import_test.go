@@ -17,6 +17,7 @@ import (
 // A cluster that somebody formed by hand, named and put something into is taken over in every way there is, without
 // losing anything.
 func TestClusterFormedByHandIsTakenOver(t *testing.T) {
+	full(t)
 	rmq1, rmq2, rmq3 := blank(t)
 	joinByHand(t, rmq2, rmq1)
 	joinByHand(t, rmq3, rmq1)

@@ -46,6 +46,7 @@ var (
 )
 
 func TestKilledCreateGoesOn(t *testing.T) {
+	full(t)
 	rmq1, rmq2, rmq3 := blank(t)
 	w := newWorkspace(t)
 	w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "orders"`})

@@ -13,6 +13,7 @@ import (
 
 // Nothing is lost unless the configuration says allow_data_loss = true: it is refused in the plan and in the apply.
 func TestClusterKeepsDataUnlessTold(t *testing.T) {
+	full(t)
 	rmq1, rmq2, rmq3 := blank(t)
 	w := newWorkspace(t)
 	const allowed = "allow_data_loss = true"

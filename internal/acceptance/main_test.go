@@ -149,7 +149,7 @@ func bringUp() (down func() error, err error) {
 }
 
 // sharedCookie is the cookie of all hosts.
-const sharedCookie = "ACCEPTANCESHARED"
+const sharedCookie = labtest.Cookie
 
 // dirty tells that a test has touched the brokers since they were blank.
 var dirty = true

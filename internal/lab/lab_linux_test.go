@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 
 // TestLab goes through a lab's life on one set of hosts: each step leaves them as the next one needs them.
 func TestLab(t *testing.T) {
+	labtest.Full(t)
 	const name = "selftest"
 	l := labtest.Up(t, lab.Options{Name: name, Hosts: 3})
 	ctx := t.Context()

@@ -16,12 +16,14 @@ import (
 // A count is how the tests of a tier ended. A test with subtests is counted by its subtests. What a test leaves to a
 // longer run is not skipped: nothing is missing here.
 type count struct {
-	tier                    string
-	passed, failed, skipped int
-	skips                   []string // "name: reason"
-	left                    []string // tests that a longer run carries out
-	failures                []string
-	took                    time.Duration
+	Run                     string // core, full, rest, matrix
+	Tier                    string
+	RabbitMQ, Store, CLI    string // of the real tier
+	Passed, Failed, Skipped int
+	Skips                   []string // "name: reason"
+	Left                    []testID // what a longer run carries out
+	Failures                []string
+	Took                    time.Duration
 }
 
 // A report reads the events of `go test -json` (go doc test2json) and prints what a person needs of them.
@@ -31,9 +33,11 @@ type report struct {
 	tests    map[testID]*test
 	output   map[string]*strings.Builder // by package: what belongs to no test, and what the compiler said
 	broken   []string                    // packages that failed without a failed test
+	began    time.Time
+	ended    map[string]time.Duration // when each package had ended
 }
 
-type testID struct{ pkg, name string }
+type testID struct{ Package, Name string }
 
 type test struct {
 	outcome string // pass, fail, skip; empty while it runs
@@ -52,7 +56,10 @@ type event struct {
 }
 
 func newReport(out io.Writer, progress bool) *report {
-	return &report{out: out, progress: progress, tests: map[testID]*test{}, output: map[string]*strings.Builder{}}
+	return &report{
+		out: out, progress: progress, tests: map[testID]*test{}, output: map[string]*strings.Builder{},
+		began: time.Now(), ended: map[string]time.Duration{},
+	}
 }
 
 func (r *report) line(line []byte) {
@@ -102,13 +109,15 @@ func (r *report) testEvent(e event) {
 }
 
 func (r *report) packageEvent(e event) {
+	r.ended[e.Package] = time.Since(r.began)
+
 	switch e.Action {
 	case "output":
 		r.packageOutput(e.Package, e.Output)
 	case "pass", "skip":
 		ran := 0
 		for id := range r.tests {
-			if id.pkg == e.Package {
+			if id.Package == e.Package {
 				ran++
 			}
 		}
@@ -126,7 +135,7 @@ func (r *report) packageFailed(e event) {
 	explained := false
 
 	for id, t := range r.tests {
-		if id.pkg != e.Package {
+		if id.Package != e.Package {
 			continue
 		}
 
@@ -158,8 +167,13 @@ func (r *report) packageOutput(pkg, output string) {
 	r.output[pkg].WriteString(output)
 }
 
-func (r *report) count() count {
+// count counts the tests of some packages.
+func (r *report) count(packages []string) count {
 	var c count
+
+	for _, p := range packages {
+		c.Took = max(c.Took, r.ended[p])
+	}
 
 	failing := map[testID]bool{} // tests that a failed subtest already counts for
 
@@ -168,36 +182,44 @@ func (r *report) count() count {
 			continue
 		}
 
-		for end := strings.LastIndex(id.name, "/"); end >= 0; end = strings.LastIndex(id.name[:end], "/") {
-			failing[testID{id.pkg, id.name[:end]}] = true
+		for end := strings.LastIndex(id.Name, "/"); end >= 0; end = strings.LastIndex(id.Name[:end], "/") {
+			failing[testID{id.Package, id.Name[:end]}] = true
 		}
 	}
 
-	byName := func(a, b testID) int { return cmp.Or(cmp.Compare(a.pkg, b.pkg), cmp.Compare(a.name, b.name)) }
+	byName := func(a, b testID) int { return cmp.Or(cmp.Compare(a.Package, b.Package), cmp.Compare(a.Name, b.Name)) }
 
 	for _, id := range slices.SortedFunc(maps.Keys(r.tests), byName) {
+		if !slices.Contains(packages, id.Package) {
+			continue
+		}
+
 		t := r.tests[id]
 
 		switch {
 		case t.outcome == "fail" && !failing[id]:
-			c.failed++
-			c.failures = append(c.failures, id.name+" in "+id.pkg)
+			c.Failed++
+			c.Failures = append(c.Failures, id.Name+" in "+id.Package)
 		case t.parent && t.outcome != "skip":
 		case t.outcome == "pass":
-			c.passed++
+			c.Passed++
 		case t.outcome == "skip":
 			if why := reason(t.output.String()); strings.Contains(why, labtest.LeftToFullRun) {
-				c.left = append(c.left, id.name)
+				c.Left = append(c.Left, id)
 			} else {
-				c.skipped++
-				c.skips = append(c.skips, id.name+": "+why)
+				c.Skipped++
+				c.Skips = append(c.Skips, id.Name+": "+why)
 			}
 		}
 	}
 
 	for _, pkg := range r.broken {
-		c.failed++
-		c.failures = append(c.failures, pkg)
+		if !slices.Contains(packages, pkg) {
+			continue
+		}
+
+		c.Failed++
+		c.Failures = append(c.Failures, pkg)
 	}
 
 	return c
@@ -219,44 +241,68 @@ func reason(output string) string {
 
 // summarise prints the whole, the plain count last, and tells whether all is well.
 func summarise(out io.Writer, counts []count, realRequired bool) bool {
-	var all count
-
-	good := true
-
 	fmt.Fprintln(out)
 
 	for _, c := range counts {
-		for _, skip := range c.skips {
+		for _, skip := range c.Skips {
 			fmt.Fprintf(out, "skipped %s\n", skip)
 		}
 
-		if len(c.left) > 0 {
-			fmt.Fprintf(out, "%s of the %s tier (RABBITMQ_LAB_FULL=1): %s\n", labtest.LeftToFullRun, c.tier, strings.Join(c.left, ", "))
+		if len(c.Left) > 0 {
+			fmt.Fprintf(out, "%s of the %s tier (RABBITMQ_LAB_FULL=1): %s\n", labtest.LeftToFullRun, c.Tier, names(c.Left))
 		}
-
-		all.passed += c.passed
-		all.failed += c.failed
-		all.skipped += c.skipped
 	}
 
 	for _, c := range counts {
-		for _, failure := range c.failures {
+		for _, failure := range c.Failures {
 			fmt.Fprintf(out, "FAILED %s\n", failure)
 		}
 	}
 
 	for _, c := range counts {
 		fmt.Fprintf(out, "%-10s %4d passed, %d failed, %d skipped, %d %s; took %s\n",
-			c.tier, c.passed, c.failed, c.skipped, len(c.left), labtest.LeftToFullRun, c.took.Round(time.Second))
+			c.Tier, c.Passed, c.Failed, c.Skipped, len(c.Left), labtest.LeftToFullRun, c.Took.Round(time.Second))
+	}
 
-		if c.tier == "real" && realRequired && c.passed+c.failed == 0 {
-			fmt.Fprintln(out, "FAILED: RABBITMQ_LAB_REQUIRED=1, and no test of the real tier was carried out; it needs root on Linux")
+	return total(out, counts, realRequired)
+}
 
-			good = false
+// total prints the plain count, and tells whether all is well.
+func total(out io.Writer, counts []count, realRequired bool) bool {
+	var all, onHosts count
+
+	for _, c := range counts {
+		all.add(c)
+
+		if c.Tier == "real" {
+			onHosts.add(c)
 		}
 	}
 
-	fmt.Fprintf(out, "%d passed, %d failed, %d skipped\n", all.passed, all.failed, all.skipped)
+	good := all.Failed == 0
 
-	return good && all.failed == 0
+	if realRequired && onHosts.Passed+onHosts.Failed == 0 {
+		fmt.Fprintln(out, "FAILED: RABBITMQ_LAB_REQUIRED=1, and no test of the real tier was carried out; it needs root on Linux")
+
+		good = false
+	}
+
+	fmt.Fprintf(out, "%d passed, %d failed, %d skipped\n", all.Passed, all.Failed, all.Skipped)
+
+	return good
+}
+
+func (c *count) add(other count) {
+	c.Passed += other.Passed
+	c.Failed += other.Failed
+	c.Skipped += other.Skipped
+}
+
+func names(ids []testID) string {
+	names := make([]string, 0, len(ids))
+	for _, id := range ids {
+		names = append(names, id.Name)
+	}
+
+	return strings.Join(names, ", ")
 }

@@ -25,7 +25,7 @@ func read(t *testing.T, events ...event) (count, string) {
 		r.line(line)
 	}
 
-	return r.count(), out.String()
+	return r.count([]string{"p"}), out.String()
 }
 
 func TestReportCountsSubtestsAndNotTheirParents(t *testing.T) {
@@ -39,7 +39,7 @@ func TestReportCountsSubtestsAndNotTheirParents(t *testing.T) {
 		event{Action: "fail", Package: "p"},
 	)
 
-	if c.passed != 1 || c.failed != 1 || c.failures[0] != "TestA/two in p" {
+	if c.Passed != 1 || c.Failed != 1 || c.Failures[0] != "TestA/two in p" {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -53,7 +53,7 @@ func TestReportCountsAParentThatFailedByItself(t *testing.T) {
 		event{Action: "fail", Package: "p"},
 	)
 
-	if c.passed != 1 || c.failed != 1 {
+	if c.Passed != 1 || c.Failed != 1 {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -68,7 +68,7 @@ func TestReportKeepsTheReasonOfASkip(t *testing.T) {
 		event{Action: "pass", Package: "p"},
 	)
 
-	if c.skipped != 1 || c.skips[0] != "TestLab: lab_test.go:9: the lab needs root" {
+	if c.Skipped != 1 || c.Skips[0] != "TestLab: lab_test.go:9: the lab needs root" {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -83,13 +83,13 @@ func TestReportTellsWhatIsLeftFromWhatIsSkipped(t *testing.T) {
 		event{Action: "pass", Package: "p"},
 	)
 
-	if c.skipped != 0 || !slices.Equal(c.left, []string{"TestStory/long"}) {
+	if c.Skipped != 0 || !slices.Equal(c.Left, []testID{{"p", "TestStory/long"}}) {
 		t.Errorf("got %+v", c)
 	}
 
 	var out strings.Builder
 
-	c.tier = "real"
+	c.Tier = "real"
 	if summarise(&out, []count{c}, true) {
 		t.Error("a real tier that left all its tests passed where it is required")
 	}
@@ -107,7 +107,7 @@ func TestReportCountsAPackageThatDoesNotCompile(t *testing.T) {
 		event{Action: "fail", Package: "p", FailedBuild: "p [p.test]"},
 	)
 
-	if c.failed != 1 || !strings.Contains(out, "undefined: x") {
+	if c.Failed != 1 || !strings.Contains(out, "undefined: x") {
 		t.Errorf("got %+v and %q", c, out)
 	}
 }
@@ -119,13 +119,13 @@ func TestReportFailsATestThatNeverEnded(t *testing.T) {
 		event{Action: "fail", Package: "p"},
 	)
 
-	if c.failed != 1 || !strings.Contains(out, "timed out") {
+	if c.Failed != 1 || !strings.Contains(out, "timed out") {
 		t.Errorf("got %+v and %q", c, out)
 	}
 }
 
 func TestSummaryRefusesARealTierThatWasOnlySkipped(t *testing.T) {
-	counts := []count{{tier: "unit", passed: 3}, {tier: "real", skipped: 7}}
+	counts := []count{{Tier: "unit", Passed: 3}, {Tier: "real", Skipped: 7}}
 
 	var out strings.Builder
 	if !summarise(&out, counts, false) {

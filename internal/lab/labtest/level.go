@@ -12,6 +12,9 @@ const LeftToFullRun = "left to the full run"
 // OnEveryVersion is in the name of a test that the matrix runs, on every RabbitMQ that the lab knows.
 const OnEveryVersion = "OnEveryVersion"
 
+// Cookie is the Erlang cookie of all hosts of a lab that acceptance tests run on.
+const Cookie = "ACCEPTANCESHARED"
+
 // Full leaves a test, or a part of one, to the full run: RABBITMQ_LAB_FULL=1.
 func Full(t testing.TB) {
 	t.Helper()
