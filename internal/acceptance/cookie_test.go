@@ -28,8 +28,8 @@ import (
 
 // Three machines as they come out of an installation become one cluster with one secret, and the secret changes under
 // a cluster at work. Nobody but the brokers ever learns it.
-func TestCookieLife(t *testing.T) {
-	full(t)
+func TestCookieLifeOnEveryVersion(t *testing.T) {
+	everyVersion(t)
 	rmq1, rmq2, rmq3 := strangers(t)
 	hosts := []*lab.Host{rmq1, rmq2, rmq3}
 	w := newWorkspace(t)

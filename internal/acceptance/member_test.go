@@ -15,26 +15,20 @@ import (
 )
 
 // Members one by one, from blank nodes to blank nodes.
-func TestMemberLife(t *testing.T) {
+func TestMemberLifeOnEveryVersion(t *testing.T) {
 	rmq1, rmq2, rmq3 := blank(t)
 	hosts := []*lab.Host{rmq1, rmq2, rmq3}
+	stay := hosts
 	w := newWorkspace(t)
 	w.blocks(nodes(hosts...) + memberBlocks(""))
 
-	w.tell("one that is applied first is a cluster of one", func(t *testing.T) {
-		o := w.run("apply", "-no-color", "-auto-approve", `-target=rabbitmq_cluster_member.this["rabbit@rmq2"]`).succeeds().
-			shows("Resources: 1 added")
-		if c := o.changes(); countOf(c, "join_cluster") > 1 {
-			t.Errorf("it ran %q", c)
-		}
-	})
-
-	w.tell("the others join, one after the other", func(t *testing.T) {
-		o := w.run("apply", "-no-color", "-auto-approve", "-parallelism=1").succeeds()
+	w.tell("three blank nodes become one cluster", func(t *testing.T) {
+		o := w.mustApply()
 		areOneCluster(t, hosts...)
 		if n := countOf(o.changes(), "join_cluster"); n > 2 {
 			t.Errorf("nodes were joined %d times", n)
 		}
+		ctl(t, rmq1, "add_vhost", "kept")
 	})
 
 	w.tell("a plan asks one of them once", func(t *testing.T) {
@@ -82,30 +76,31 @@ func TestMemberLife(t *testing.T) {
 	})
 
 	w.tell("one that is taken out of the configuration leaves, blank and alone", func(t *testing.T) {
-		ctl(t, rmq1, "add_vhost", "kept")
-		w.blocks(nodes(rmq1, rmq2) + memberBlocks(""))
+		full(t)
+		stay = hosts[:2]
+		w.blocks(nodes(stay...) + memberBlocks(""))
 		w.planShows(`rabbitmq_cluster_member.this["rabbit@rmq3"] will be destroyed`, "take rabbit@rmq3 out of the cluster of", "and leave it blank and alone", "Plan: 0 to add, 2 to change, 1 to destroy")
 		w.mustApplyPlan()
-		areOneCluster(t, rmq1, rmq2)
+		areOneCluster(t, stay...)
 		areAlone(t, rmq3)
 		isBlank(t, rmq3)
 		w.planIsEmpty()
 	})
 
 	w.tell("a cluster beside members is refused", func(t *testing.T) {
-		w.blocks(nodes(rmq1, rmq2) + memberBlocks("") + "resource \"rabbitmq_cluster\" \"orders\" {\n  members = local.nodes\n}\n")
+		w.blocks(nodes(stay...) + memberBlocks("") + "resource \"rabbitmq_cluster\" \"orders\" {\n  members = local.nodes\n}\n")
 		o := w.plan().fails("Two resources manage one cluster", "rabbitmq_cluster takes out every member that it does not list")
 		if c := o.changes(); len(c) > 0 {
 			t.Errorf("it ran %q", c)
 		}
-		w.blocks(nodes(rmq1, rmq2) + memberBlocks(""))
+		w.blocks(nodes(stay...) + memberBlocks(""))
 	})
 
 	w.tell("all leave at once, and the last one keeps the data", func(t *testing.T) {
 		w.mustDestroy()
-		areAlone(t, rmq1, rmq2)
+		areAlone(t, stay...)
 		kept := 0
-		for _, h := range []*lab.Host{rmq1, rmq2} {
+		for _, h := range stay {
 			if slices.Contains(vhosts(t, h), "kept") {
 				kept++
 			}

@@ -116,6 +116,11 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis []string
 		return failed(err), nil
 	}
 
+	store, err := storeOf(ctx, l.Hosts()[0])
+	if err != nil {
+		return failed(err), nil
+	}
+
 	for i, cli := range clis {
 		if ctx.Err() != nil {
 			break
@@ -143,7 +148,7 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis []string
 		}
 
 		for _, c := range ended {
-			c.Run, c.RabbitMQ, c.Store, c.CLI = "matrix", version, storeOf(r), name
+			c.Run, c.RabbitMQ, c.Store, c.CLI = "matrix", version, store, name
 			if c.Passed+c.Failed == 0 {
 				c.Failed, c.Failures = 1, []string{"no test ran"}
 			}
@@ -155,13 +160,21 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis []string
 	return counts, nil
 }
 
-// storeOf is where a release keeps its metadata.
-func storeOf(r lab.Release) string {
-	if r == lab.V4_3 {
-		return "Khepri"
+// storeOf is where a broker keeps its metadata, in its own words.
+func storeOf(ctx context.Context, h *lab.Host) (string, error) {
+	said, err := h.Rabbitmqctl(ctx, "-q", "eval", `
+		try rabbit_khepri:is_enabled()
+		catch _:_ -> code:ensure_loaded(rabbit_mnesia), not erlang:function_exported(rabbit_mnesia, status, 0)
+		end.`)
+	if err != nil {
+		return "", err
 	}
 
-	return "Mnesia"
+	if slices.Contains(strings.Fields(said), "true") {
+		return "Khepri", nil
+	}
+
+	return "Mnesia", nil
 }
 
 // describeCLI is the name and version of a command line: "Terraform 1.11.4". Of none it is empty.
