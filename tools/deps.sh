@@ -5,8 +5,8 @@ set -euo pipefail
 packages=(
 	# the lab: whole hosts on one machine
 	systemd-container debootstrap iproute2 nftables
-	# the transport tests: a real sshd, and every shell a login may have
-	openssh-server openssh-client sudo fish tcsh zsh dash
+	# the transport tests: a real sshd, what changes accounts, and every shell a login may have
+	openssh-server openssh-client sudo opendoas fish tcsh zsh dash
 )
 
 command -v dpkg-query >/dev/null || {

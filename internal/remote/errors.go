@@ -21,6 +21,9 @@ const (
 	SudoMissing          SudoKind = "sudo missing"
 	SudoUnknownUser      SudoKind = "unknown user"
 	SudoDisabled         SudoKind = "become is false"
+	SudoPasswordWrong    SudoKind = "wrong password"
+	SudoNoPrompt         SudoKind = "no prompt"
+	SudoOnly             SudoKind = "become_user is another account"
 )
 
 // SudoError says that the command did not run, because the login user may not, or cannot, run it as the wanted account.
@@ -30,6 +33,9 @@ type SudoError struct {
 	As   string // the wanted account
 	Kind SudoKind
 	Text string // in sudo's words
+
+	Method string // sudo or doas
+	Only   string // the one account that may be changed to, if that is so
 }
 
 func (e *SudoError) Error() string {
@@ -38,21 +44,39 @@ func (e *SudoError) Error() string {
 	if e.Text != "" {
 		fmt.Fprintf(&b, " (%s)", e.Text)
 	}
+	as := e.As
+	if e.Only != "" {
+		as = e.Only
+	}
+	allow := fmt.Sprintf("Allow it with a line in /etc/sudoers.d such as: %s ALL=(%s) NOPASSWD: ALL", e.User, as)
+	if e.Method == Doas {
+		allow = fmt.Sprintf("Allow it with a line in /etc/doas.conf such as: permit nopass %s as %s", e.User, as)
+	}
 	switch e.Kind {
 	case SudoPasswordRequired:
+		if e.Method == Doas {
+			fmt.Fprintf(&b, ". doas takes a password from a terminal only. %s", allow)
+			break
+		}
 		// sudo asks before it looks whether its rules name the command.
-		fmt.Fprintf(&b, ". Either sudo asks %s for a password, or its rules do not list this command. Allow it with a line in /etc/sudoers.d such as: %s ALL=(%s) NOPASSWD: ALL",
-			e.User, e.User, e.As)
+		fmt.Fprintf(&b, ". Either sudo asks %s for a password, or its rules do not list this command. %s. Or set become_password", e.User, allow)
 	case SudoNotPermitted:
-		fmt.Fprintf(&b, ". Allow it with a line in /etc/sudoers.d such as: %s ALL=(%s) NOPASSWD: ALL", e.User, e.As)
+		fmt.Fprintf(&b, ". %s", allow)
 	case SudoTTYRequired:
 		fmt.Fprintf(&b, ". Commands run without a terminal: add to /etc/sudoers.d: Defaults:%s !requiretty", e.User)
 	case SudoMissing:
-		fmt.Fprintf(&b, ". Install sudo on %s, or log in as %s", e.Host, e.As)
+		fmt.Fprintf(&b, ". Install %s on %s, or log in as %s", e.Method, e.Host, e.As)
 	case SudoUnknownUser:
-		fmt.Fprintf(&b, ". There is no account %s on %s: is RabbitMQ installed there?", e.As, e.Host)
+		fmt.Fprintf(&b, ". There is no account %s on %s: is RabbitMQ installed there?", as, e.Host)
 	case SudoDisabled:
 		fmt.Fprintf(&b, ". Set become = true, or log in as %s", e.As)
+	case SudoPasswordWrong:
+		fmt.Fprintf(&b, ". sudo does not take become_password from %s: it is the password of %s on that host, unless sudoers says rootpw or targetpw", e.User, e.User)
+	case SudoNoPrompt:
+		b.WriteString(". sudo neither asked for a password in a way that can be answered nor ran the command. A second factor cannot be given, and sudo-rs may want a terminal " +
+			"(where it is installed beside it, the original is sudo.ws). " + allow)
+	case SudoOnly:
+		fmt.Fprintf(&b, ". become_user allows %s alone: set it to root, from where every account is reached, or leave it out", e.Only)
 	}
 	return b.String()
 }

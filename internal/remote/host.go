@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -23,12 +22,19 @@ type Runner interface {
 
 // Options of a [Host].
 type Options struct {
-	// Become says whether other accounts than the login user's may be used, through `sudo -n`. When it is false,
+	// Become says whether other accounts than the login user's may be used, through BecomeMethod. When it is false,
 	// commands for another account are refused, unless the login user is root.
 	Become bool
 	// Lasting reaches the host for what is held for long, over a connection of its own: where sshd allows one session
 	// to a connection, nothing else would get through. Default: the runner.
 	Lasting Runner
+	// BecomeMethod is the program that changes accounts: [Sudo] (default) or [Doas].
+	BecomeMethod string
+	// BecomeUser is the one account that BecomeMethod is used for. Empty: each command's own. From root, every other
+	// account is reached; from any other, none.
+	BecomeUser string
+	// BecomePassword answers sudo when it asks for a password, and only then.
+	BecomePassword Secret
 	// Logger gets each command with its duration and exit code; never input, never output. Default: none.
 	Logger *slog.Logger
 }
@@ -46,18 +52,21 @@ type Host struct {
 	probing chan struct{} // holds one token: whoever has it may probe
 	mu      sync.Mutex
 	login   *loginUser
+	asks    map[string]bool // the accounts for which sudo was seen to want the password, and to take it
+
+	patience time.Duration // see promptPatience
 }
 
 // loginUser is what the probe found.
 type loginUser struct {
-	name string
-	root bool
-	sudo bool // sudo is there
+	name   string
+	root   bool
+	become bool // the program that changes accounts is there
 }
 
 // New gives the host that r reaches. Errors call it by address. Nothing is run.
 func New(r Runner, address string, o Options) *Host {
-	h := &Host{runner: r, address: address, options: o, logger: o.Logger, probing: make(chan struct{}, 1)}
+	h := &Host{runner: r, address: address, options: o, logger: o.Logger, probing: make(chan struct{}, 1), asks: map[string]bool{}, patience: promptPatience}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
@@ -114,15 +123,11 @@ func (h *Host) Run(ctx context.Context, c Command) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	var stdin io.Reader
-	if !c.Stdin.IsZero() {
-		stdin = bytes.NewReader(c.Stdin.Reveal())
-	}
 	log := h.logger.With("host", h.address, "as", c.User, "args", c.Args)
 	// Both ends: where the provider is killed in between, the first line alone tells what may still go on there.
 	log.DebugContext(ctx, "remote command starts")
 	started := time.Now()
-	result, err := h.run(ctx, "exec "+Quote(args), stdin, c.MaxOutput)
+	result, err := h.become(ctx, login, c, args)
 	log = log.With("duration", time.Since(started))
 	if err != nil {
 		log.DebugContext(ctx, "remote command gave no exit code", "error", err.Error())
@@ -136,7 +141,7 @@ func (h *Host) Run(ctx context.Context, c Command) (Result, error) {
 		return result, err
 	}
 	log.DebugContext(ctx, "remote command ended", "exit", result.ExitCode)
-	return result, h.notRun(login, c, result)
+	return result, nil
 }
 
 // errCommandTimeout tells the command's own bound from the caller's.
@@ -153,9 +158,13 @@ func (h *Host) run(ctx context.Context, line string, stdin io.Reader, limit int)
 	code, err := h.runner.Run(ctx, line, stdin, stdout, stderr)
 	result := Result{Stdout: stdout.bytes(), Stderr: stderr.bytes(), ExitCode: code}
 	if stdout.over() || stderr.over() {
-		return result, fmt.Errorf("%s: %w: more than %d bytes", h.address, ErrOutputTooLarge, limit)
+		return result, h.tooLarge(limit)
 	}
 	return result, err
+}
+
+func (h *Host) tooLarge(limit int) error {
+	return fmt.Errorf("%s: %w: more than %d bytes", h.address, ErrOutputTooLarge, limit)
 }
 
 // capped keeps what fits and takes the rest without an error: a writer that fails makes SSH sessions hang.
@@ -204,70 +213,6 @@ const missingMark = "rabbitmq-topology: no such program"
 const inPath = `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH; ` +
 	`command -v "$0" >/dev/null 2>&1 || { echo "` + missingMark + `" >&2; exit 127; }; exec "$0" "$@"`
 
-// asRootLogin is sudo for a root login on a host without it. runuser leaves HOME as it is.
-const asRootLogin = `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH; u=$0; ` +
-	`command -v runuser >/dev/null 2>&1 || { echo "rabbitmq-topology: neither sudo nor runuser" >&2; exit 1; }; h=$(getent passwd "$u" | cut -d: -f6); test -n "$h" || { echo "rabbitmq-topology: no such user" >&2; exit 1; }; ` +
-	`HOME=$h; export HOME; exec runuser -u "$u" -- "$@"`
-
-// argv is the whole command for the login shell.
-//
-// LC_ALL is given to sudo, which passes it on and drops nearly everything else; sshd's own way for variables is
-// refused by most servers. The program comes right after sudo, not within a `sh -c`, so that sudoers can name it.
-func (h *Host) argv(login loginUser, c Command) ([]string, error) {
-	env := []string{"env", "LC_ALL=C.UTF-8"}
-	program := append([]string{"/bin/sh", "-c", inPath}, c.Args...)
-	switch {
-	case c.User == "" || c.User == login.name:
-		return append(env, program...), nil
-	case login.sudo && (login.root || h.options.Become):
-		return append(append(env, "sudo", "-n", "-H", "-u", c.User, "--"), c.Args...), nil
-	case login.root:
-		return append(append(env, "/bin/sh", "-c", asRootLogin, c.User), program...), nil
-	case !h.options.Become:
-		return nil, &SudoError{Host: h.address, User: login.name, As: c.User, Kind: SudoDisabled}
-	}
-	return nil, &SudoError{Host: h.address, User: login.name, As: c.User, Kind: SudoMissing}
-}
-
-// sudoVerdicts are the last words of sudo (and of sudo-rs) when it runs nothing. It says much else, such as "unable to
-// resolve host", and goes on.
-var sudoVerdicts = []struct {
-	kind SudoKind
-	text *regexp.Regexp
-}{
-	{SudoMissing, regexp.MustCompile(`(?m)^rabbitmq-topology: neither sudo nor runuser$`)},
-	{SudoTTYRequired, regexp.MustCompile(`(?m)^sudo(?:\.ws)?: .*must have a tty.*$`)},
-	{SudoPasswordRequired, regexp.MustCompile(`(?m)^sudo(?:\.ws)?: (?:a password is required|interactive authentication is required|a terminal is required to .*)$`)},
-	{SudoUnknownUser, regexp.MustCompile(`(?m)^(?:sudo(?:\.ws)?: (?:unknown user:? .*|user '.*' not found)|rabbitmq-topology: no such user)$`)},
-	{SudoNotPermitted, regexp.MustCompile(`(?m)^(?:Sorry, user .* (?:is not allowed to execute|may not run sudo) .*|.* is not in the sudoers file.*|` +
-		`sudo(?:\.ws)?: (?:I'm sorry .*|.*account validation failure.*|PAM account management error.*|Account expired.*))$`)},
-}
-
-var sudoNotFound = regexp.MustCompile(`(?m)^sudo(?:\.ws)?: (?:.*: command not found|'.*': command not found)$`)
-
-// notRun tells a program's failure from that of what was to start it.
-func (h *Host) notRun(login loginUser, c Command, r Result) error {
-	user := c.User
-	if user == "" {
-		user = login.name
-	}
-	if r.ExitCode == 127 && bytes.Contains(r.Stderr, []byte(missingMark)) {
-		return &CommandNotFoundError{Host: h.address, User: user, Program: c.Args[0]}
-	}
-	if r.ExitCode != 1 || user == login.name {
-		return nil
-	}
-	for _, verdict := range sudoVerdicts {
-		if text := verdict.text.Find(r.Stderr); text != nil {
-			return &SudoError{Host: h.address, User: login.name, As: c.User, Kind: verdict.kind, Text: strings.TrimSpace(string(text))}
-		}
-	}
-	if sudoNotFound.Match(r.Stderr) {
-		return &CommandNotFoundError{Host: h.address, User: user, Program: c.Args[0]}
-	}
-	return nil
-}
-
 // probe learns once who the login user is, and that the shell adds nothing to what commands print. A probe that
 // failed is made again by the next command.
 func (h *Host) probe(ctx context.Context) (loginUser, error) {
@@ -284,7 +229,7 @@ func (h *Host) probe(ctx context.Context) (loginUser, error) {
 		return *known, nil
 	}
 	nonce := rand.Text()
-	result, err := h.run(ctx, "exec "+quoteShell(`echo "$0"; id -un; id -u; command -v sudo >/dev/null 2>&1 && echo sudo; echo "$0"`, nonce), nil, 64<<10)
+	result, err := h.run(ctx, "exec "+quoteShell(`echo "$0"; id -un; id -u; command -v `+h.method()+` >/dev/null 2>&1 && echo yes; echo "$0"`, nonce), nil, 64<<10)
 	if err != nil {
 		if ctx.Err() != nil && !notStarted(err) {
 			err = &notBegunError{Host: h.address, Err: err}
@@ -300,7 +245,7 @@ func (h *Host) probe(ctx context.Context) (loginUser, error) {
 	if before+after != "" {
 		return loginUser{}, &NoisyShellError{Host: h.address, User: lines[0], Text: beginning([]byte(before + after))}
 	}
-	login := loginUser{name: lines[0], root: lines[1] == "0", sudo: lines[2] == "sudo"}
+	login := loginUser{name: lines[0], root: lines[1] == "0", become: lines[2] == "yes"}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.login = &login

@@ -68,7 +68,7 @@ func local(shell string, env ...string) runnerFunc {
 func answers(f runnerFunc) runnerFunc {
 	return func(ctx context.Context, line string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 		if nonce, ok := isProbe(line); ok {
-			_, _ = io.WriteString(stdout, nonce+"\ndeploy\n1000\nsudo\n"+nonce+"\n")
+			_, _ = io.WriteString(stdout, nonce+"\ndeploy\n1000\nyes\n"+nonce+"\n")
 			return 0, nil
 		}
 		return f(ctx, line, stdin, stdout, stderr)

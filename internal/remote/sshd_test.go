@@ -17,21 +17,26 @@ import (
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh/sshtest"
 )
 
+// sesameHash is sesame as /etc/shadow has it.
+const sesameHash = "$6$labsalt$.Yi6KBz8/krVmNyEtEEnG.mL/sp1x8iWIlD7VTes5pCpnFzkmSh0scGDyn9cqIeXgktIM.Cpy7UlPWduu9p00/"
+
 // TestOnRealHost goes through a real sshd, real login shells and a real sudo.
 func TestOnRealHost(t *testing.T) {
-	sshtest.Require(t, append(shells, "sudo")...)
+	sshtest.Require(t, append(shells, "sudo", "doas")...)
 	config := sshtest.SSHD{
 		Accounts: []sshtest.Account{
 			{Name: "rabbitmq", Shell: "/usr/sbin/nologin"}, {Name: "stranger", Shell: "/bin/bash"}, {Name: "asked", Shell: "/bin/bash"},
 			{Name: "limited", Shell: "/bin/bash"}, {Name: "tty", Shell: "/bin/bash"}, {Name: "forbidden", Shell: "/bin/bash"},
 			{Name: "noisy", Shell: "/bin/bash", Files: map[string]string{".bashrc": "echo Welcome\n"}},
+			{Name: "typist", Shell: "/bin/bash", Hash: sesameHash}, {Name: "viaroot", Shell: "/bin/bash"}, {Name: "doer", Shell: "/bin/bash"}, {Name: "doubtful", Shell: "/bin/bash"},
 			{Name: "muttering", Shell: "/bin/bash", Files: map[string]string{".bashrc": "echo mumble >&2\n"}},
 		},
 		Sudoers: []string{
-			"asked ALL=(ALL) ALL", "limited ALL=(rabbitmq) NOPASSWD: /usr/bin/id -un", "tty ALL=(ALL) NOPASSWD: ALL", "Defaults:tty requiretty",
+			"asked ALL=(ALL) ALL", "typist ALL=(ALL) ALL", "viaroot ALL=(root) NOPASSWD: ALL", "limited ALL=(rabbitmq) NOPASSWD: /usr/bin/id -un", "tty ALL=(ALL) NOPASSWD: ALL", "Defaults:tty requiretty",
 			"forbidden ALL=(rabbitmq) /usr/bin/id", "Defaults:forbidden !authenticate", "muttering ALL=(ALL) NOPASSWD: ALL",
 		},
 	}
+	config.Doas = []string{"permit nopass doer as rabbitmq", "permit doubtful as rabbitmq"}
 	for _, shell := range shells {
 		path, err := exec.LookPath(shell)
 		if err != nil {
@@ -43,11 +48,13 @@ func TestOnRealHost(t *testing.T) {
 	server := config.Start(t)
 	pool := ssh.NewPool(ssh.Options{})
 	t.Cleanup(func() { _ = pool.Close() })
-	at := func(user string, port int) *Host {
+	with := func(user string, port int, o Options) *Host {
+		o.Become = true
 		return New(pool.Host(ssh.Config{
 			Host: "127.0.0.1", Port: port, User: user, PrivateKey: ssh.Secret(server.PrivateKey), HostKey: server.HostKeys, KnownHostsFiles: []string{filepath.Join(server.Dir, "none")},
-		}), "rmq1", Options{Become: true})
+		}), "rmq1", o)
 	}
+	at := func(user string, port int) *Host { return with(user, port, Options{}) }
 	login := func(user string) *Host { return at(user, server.Port) }
 
 	for _, shell := range shells {
@@ -120,6 +127,68 @@ func TestOnRealHost(t *testing.T) {
 	}
 	_, err := login("noisy").Run(testContext(t), Command{Args: []string{"true"}})
 	contains(t, as[*NoisyShellError](t, err).Error(), "the login shell of noisy on rmq1 prints on non-interactive sessions", "Welcome")
+
+	t.Run("a password for those who ask", func(t *testing.T) {
+		password := Options{BecomePassword: NewSecret(sesame)}
+		// What the host shows everybody while the command runs, and what the command gets.
+		watch := Command{Args: []string{"sh", "-c", `cat; id -un; ps axeww -o args=`, "it's a mark!"}, User: "rabbitmq", Stdin: NewSecret("payload\n")}
+		for _, user := range []string{"typist", "via-fish", "via-tcsh"} { // the latter two are not asked
+			for range 2 {
+				got := succeed(t, with(user, server.Port, password), watch)
+				if !strings.HasPrefix(got, "payload\nrabbitmq\n") || !strings.Contains(got, "it's a mark!") || strings.Contains(got, sesame) {
+					t.Errorf("%s: %s", user, got)
+				}
+			}
+		}
+		h := with("typist", server.Port, password)
+		file := filepath.Join(server.Home, "rabbitmq", "by typist")
+		if err := h.WriteFile(testContext(t), "root", File{Path: file, Content: NewSecret("x!\n"), Mode: 0o400, Owner: "rabbitmq"}); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := h.ReadFile(testContext(t), "rabbitmq", file, 100); err != nil || string(f.Content.Reveal()) != "x!\n" {
+			t.Errorf("%v", err)
+		}
+		_, err := h.Run(testContext(t), Command{Args: []string{"no-such-program"}, User: "rabbitmq"})
+		as[*CommandNotFoundError](t, err)
+		_, err = with("typist", server.Port, Options{BecomePassword: NewSecret("wrong")}).Run(testContext(t), watch)
+		if got := as[*SudoError](t, err); got.Kind != SudoPasswordWrong {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("root, and no further", func(t *testing.T) {
+		const who = `id -un; echo "$HOME $LC_ALL"; cat`
+		h := with("viaroot", server.Port, Options{BecomeUser: "root"})
+		if got, want := succeed(t, h, Command{Args: []string{"sh", "-c", who}, User: "rabbitmq", Stdin: NewSecret("x")}), "rabbitmq\n"+filepath.Join(server.Home, "rabbitmq")+" C.UTF-8\nx"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if got := succeed(t, h, Command{Args: []string{"id", "-un"}, User: "root"}); got != "root" {
+			t.Errorf("%q", got)
+		}
+		_, err := login("viaroot").Run(testContext(t), Command{Args: []string{"id"}, User: "rabbitmq"})
+		as[*SudoError](t, err)
+		h = with("typist", server.Port, Options{BecomeUser: "root", BecomePassword: NewSecret(sesame)})
+		if got := succeed(t, h, Command{Args: []string{"sh", "-c", who}, User: "rabbitmq", Stdin: NewSecret("x")}); !strings.HasPrefix(got, "rabbitmq\n") || !strings.HasSuffix(got, "\nx") {
+			t.Errorf("%q", got)
+		}
+	})
+	t.Run("doas", func(t *testing.T) {
+		doas := func(user string) *Host { return with(user, server.Port, Options{BecomeMethod: Doas}) }
+		h := doas("doer")
+		if got := succeed(t, h, Command{Args: []string{"sh", "-c", `id -un; echo "$HOME"; command -v runuser >/dev/null && cat`}, User: "rabbitmq", Stdin: NewSecret("x")}); got != "rabbitmq\n"+filepath.Join(server.Home, "rabbitmq")+"\nx" {
+			t.Errorf("%q", got)
+		}
+		for _, c := range []struct {
+			user, as string
+			kind     SudoKind
+		}{{"doer", "root", SudoNotPermitted}, {"stranger", "rabbitmq", SudoNotPermitted}, {"doubtful", "rabbitmq", SudoPasswordRequired}, {"doer", "no-such-user", SudoUnknownUser}} {
+			_, err := doas(c.user).Run(testContext(t), Command{Args: []string{"id"}, User: c.as})
+			if got := as[*SudoError](t, err); got.Kind != c.kind {
+				t.Errorf("%+v: %+v", c, got)
+			}
+		}
+		_, err := h.Run(testContext(t), Command{Args: []string{"no-such-program"}, User: "rabbitmq"})
+		as[*CommandNotFoundError](t, err)
+	})
 
 	t.Run("a broken upload installs nothing", func(t *testing.T) {
 		path := filepath.Join(server.Home, "via-bash", "upload")

@@ -74,12 +74,12 @@ func (p *Proxy) CutAfter(bytes int) {
 
 // Close cuts every connection and waits.
 func (p *Proxy) Close() {
-	p.Thaw()
 	_ = p.listener.Close()
 	p.mu.Lock()
-	p.closed = true
+	p.closed = true // first: what was frozen must not get through now
 	p.mu.Unlock()
 	p.cut()
+	p.Thaw()
 	p.wg.Wait()
 }
 
@@ -89,6 +89,12 @@ func (p *Proxy) cut() {
 	for c := range p.conns {
 		_ = c.Close()
 	}
+}
+
+func (p *Proxy) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 func (p *Proxy) keep(c net.Conn) {
@@ -137,6 +143,9 @@ func (p *Proxy) pass(to, from net.Conn, counted bool) {
 		p.mu.Unlock()
 		if frozen != nil {
 			<-frozen
+			if p.isClosed() {
+				return
+			}
 		}
 		if _, writeErr := to.Write(buffer[:n]); writeErr != nil || err != nil || cut {
 			return

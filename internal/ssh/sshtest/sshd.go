@@ -4,6 +4,7 @@ package sshtest
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -22,6 +23,7 @@ type Account struct {
 	Name  string
 	Shell string            // a program's path
 	Files map[string]string // in the home directory
+	Hash  string            // of the password, as in /etc/shadow; empty: none fits
 }
 
 // SSHD configures a real sshd.
@@ -33,6 +35,8 @@ type SSHD struct {
 	Accounts []Account
 	// Sudoers are lines of a file in that /etc's sudoers.d.
 	Sudoers []string
+	// Doas are lines of that /etc's doas.conf.
+	Doas []string
 	// HostKeyTypes are ssh-keygen's names. Default: ed25519.
 	HostKeyTypes []string
 }
@@ -127,7 +131,7 @@ func (c SSHD) ownEtc(t testing.TB, s *RealServer) []string {
 			write(t, path, content, 0o644)
 		}
 		fmt.Fprintf(&passwd, "%s:x:%d:%d::%s:%s\n", a.Name, id, id, home, a.Shell)
-		fmt.Fprintf(&shadow, "%s:*:19000:0:99999:7:::\n", a.Name)
+		fmt.Fprintf(&shadow, "%s:%s:19000:0:99999:7:::\n", a.Name, cmp.Or(a.Hash, "*"))
 		fmt.Fprintf(&group, "%s:x:%d:\n", a.Name, id)
 	}
 	add(t, filepath.Join(etc, "passwd"), passwd.String())
@@ -137,6 +141,11 @@ func (c SSHD) ownEtc(t testing.TB, s *RealServer) []string {
 		Require(t, "sudo")
 		write(t, filepath.Join(etc, "sudoers.d", "test"), strings.Join(c.Sudoers, "\n")+"\n", 0o440)
 		output(t, "visudo", "-c", "-q", "-f", filepath.Join(etc, "sudoers.d", "test"))
+	}
+	if len(c.Doas) > 0 {
+		Require(t, "doas")
+		write(t, filepath.Join(etc, "doas.conf"), strings.Join(c.Doas, "\n")+"\n", 0o400)
+		output(t, "doas", "-C", filepath.Join(etc, "doas.conf"))
 	}
 	check := exec.Command("unshare", "-m", "mount", "--bind", etc, "/etc")
 	if text, err := check.CombinedOutput(); err != nil {
