@@ -31,6 +31,7 @@ type rabbitmqProvider struct {
 
 type providerModel struct {
 	SSH         types.Object `tfsdk:"ssh"`
+	Profiles    types.Map    `tfsdk:"ssh_profiles"`
 	Rabbitmqctl types.List   `tfsdk:"rabbitmqctl"`
 }
 
@@ -43,7 +44,8 @@ func (p *rabbitmqProvider) Schema(_ context.Context, _ provider.SchemaRequest, r
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Forms, changes and dissolves RabbitMQ clusters on hosts that are reached by SSH, one verified step at a time, with `rabbitmqctl`.",
 		Attributes: map[string]schema.Attribute{
-			"ssh": providerSSHAttribute(),
+			"ssh":          providerSSHAttribute(),
+			"ssh_profiles": profilesAttribute(),
 			"rabbitmqctl": schema.ListAttribute{
 				ElementType:         types.StringType,
 				Optional:            true,
@@ -68,6 +70,7 @@ func (p *rabbitmqProvider) Configure(ctx context.Context, req provider.Configure
 	defaults, diags := providerSSH(model.SSH)
 	resp.Diagnostics.Append(diags...)
 	s.defaults = defaults
+	resp.Diagnostics.Append(s.addProfiles(model.Profiles)...)
 	resp.Diagnostics.Append(model.Rabbitmqctl.ElementsAs(ctx, &s.rabbitmqctl, false)...)
 	if !model.Rabbitmqctl.IsNull() && len(s.rabbitmqctl) == 0 {
 		resp.Diagnostics.AddAttributeError(path.Root("rabbitmqctl"), "Empty rabbitmqctl", "The list names no program. Leave the attribute out for the default.")

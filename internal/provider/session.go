@@ -23,6 +23,8 @@ import (
 type session struct {
 	unknown     bool // the provider's configuration is not known yet: no host can be reached
 	defaults    sshSettings
+	profiles    map[string]sshSettings
+	configs     sshConfigs
 	rabbitmqctl []string
 	pool        *ssh.Pool
 	locks       nodeLocks
@@ -67,15 +69,41 @@ type host struct {
 
 // settings resolves a host's SSH settings and checks them without touching the network.
 func (s *session) settings(h host) (sshSettings, error) {
-	settings, err := s.defaults.over(h.SSH)
+	defaults := s.defaults
+	if name, set := plain(h.SSH.Attributes()["profile"]); set {
+		profile, found := s.profiles[name]
+		if !found {
+			return defaults, fmt.Errorf("ssh settings for %s: profile %q is none of the provider's ssh_profiles", h.Address, name)
+		}
+		defaults = profile
+	}
+	settings, err := defaults.over(h.SSH)
 	if err != nil {
 		return settings, err
 	}
 	settings.Host = h.Address
-	if !h.Wait && (settings.Timeout == 0 || settings.Timeout > patience) {
+	if settings.ConfigFile != "" {
+		if settings, err = s.configs.fill(settings); err != nil {
+			return settings, err
+		}
+	}
+	if settings.LateKey = h.Wait; !h.Wait && (settings.Timeout == 0 || settings.Timeout > patience) {
 		settings.Timeout = patience
 	}
 	return settings, settings.Validate()
+}
+
+// addProfiles resolves the profiles: each over the defaults.
+func (s *session) addProfiles(profiles types.Map) diagnostics {
+	var diags diagnostics
+	s.profiles = map[string]sshSettings{}
+	for name, value := range profiles.Elements() {
+		object, _ := value.(types.Object)
+		settings, more := s.defaults.profileSSH(name, object)
+		diags.Append(more...)
+		s.profiles[name] = settings
+	}
+	return diags
 }
 
 // node gives the node of a host, undialled.
@@ -94,7 +122,10 @@ func (s *session) node(name string, h host) (*rabbitmq.Node, error) {
 	}
 	lasting := settings.Config
 	lasting.Purpose = "lock"
-	machine := remote.New(s.pool.Host(settings.Config), address, remote.Options{Become: settings.Become, Lasting: s.pool.Host(lasting), Logger: logger()})
+	machine := remote.New(s.pool.Host(settings.Config), address, remote.Options{
+		Become: settings.Become, BecomeMethod: settings.BecomeMethod, BecomeUser: settings.BecomeUser,
+		BecomePassword: remote.NewSecret(settings.BecomePassword), Lasting: s.pool.Host(lasting), Logger: logger(),
+	})
 	return rabbitmq.New(machine, rabbitmq.Config{Name: name, CLI: cli, Service: h.Service}), nil
 }
 

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -19,13 +20,21 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/remote"
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh"
 )
 
 // sshSettings are the settings of a connection: the provider's, or a host's own where it has some.
 type sshSettings struct {
 	ssh.Config
-	Become bool
+	Become         bool
+	BecomeMethod   string
+	BecomeUser     string
+	BecomePassword ssh.Secret
+	// ConfigFile is an ssh_config that fills in what nothing else sets.
+	ConfigFile string
+	// Profile names the profile that stands between a host and the provider.
+	Profile string
 }
 
 // sshField is one attribute of an ssh object. The list below is all there is: schemas, environment and merging are
@@ -149,8 +158,34 @@ var sshFields = []sshField{
 	},
 	{
 		name: "become", kind: types.BoolType, provider: true, host: true,
-		text: "Whether other accounts are reached with `sudo -n`: the broker's for rabbitmqctl, root for systemctl. Default: true.",
+		text: "Whether other accounts are reached with `become_method`: the broker's for rabbitmqctl, root for systemctl. Default: true.",
 		set:  func(s *sshSettings, v string) (err error) { s.Become, err = strconv.ParseBool(v); return err },
+	},
+	{
+		name: "become_method", kind: types.StringType, provider: true, host: true,
+		text:      "`sudo` (default) or `doas`.",
+		validator: []validator.String{stringvalidator.OneOf(remote.Sudo, remote.Doas)},
+		set:       func(s *sshSettings, v string) error { s.BecomeMethod = v; return nil },
+	},
+	{
+		name: "become_user", kind: types.StringType, provider: true, host: true,
+		text: "The one account that `become_method` may be used for. Default: whichever a command needs, which are `rabbitmq` for rabbitmqctl and the cookie, and root for the service. With `root`, the broker's account is reached from there with `runuser`; with `rabbitmq`, what needs root is an error.",
+		set:  func(s *sshSettings, v string) error { s.BecomeUser = v; return nil },
+	},
+	{
+		name: "become_password", kind: types.StringType, secret: true, provider: true,
+		text: "Password that sudo asks for. It is sent on standard input, and only once sudo has asked; doas takes none.",
+		set:  func(s *sshSettings, v string) error { s.BecomePassword = ssh.Secret(v); return nil },
+	},
+	{
+		name: "ssh_config_file", kind: types.StringType, provider: true,
+		text: "An OpenSSH client configuration, such as `~/.ssh/config`, for what nothing else sets: host name, user, port, key, certificate, agent, known hosts, ProxyJump. It is off unless set, and is read by `ssh -G`, so that `Match` and `Include` hold; `Match exec` runs its commands.",
+		set:  func(s *sshSettings, v string) error { s.ConfigFile = v; return nil },
+	},
+	{
+		name: "profile", kind: types.StringType, host: true,
+		text: "Name of an entry of the provider's `ssh_profiles`: for hosts that need other secrets.",
+		set:  func(s *sshSettings, v string) error { s.Profile = v; return nil },
 	},
 }
 
@@ -159,12 +194,32 @@ func lines(text string) []string {
 }
 
 func providerSSHAttribute() schema.SingleNestedAttribute {
+	return schema.SingleNestedAttribute{
+		Optional:            true,
+		Attributes:          providerSSHFields(true),
+		MarkdownDescription: "How hosts are reached. Every attribute can also come from the environment; what stands here wins over it. Values may be ephemeral, and none of them is stored.",
+	}
+}
+
+// profilesAttribute has a set of settings for each kind of host that needs other secrets than the rest.
+func profilesAttribute() schema.MapNestedAttribute {
+	return schema.MapNestedAttribute{
+		Optional:            true,
+		NestedObject:        schema.NestedAttributeObject{Attributes: providerSSHFields(false)},
+		MarkdownDescription: "Settings for hosts whose own `ssh` names one of these as its `profile`. What a profile leaves out comes from `ssh`. Values may be ephemeral, and none of them is stored.",
+	}
+}
+
+func providerSSHFields(environment bool) map[string]schema.Attribute {
 	attributes := map[string]schema.Attribute{}
 	for _, f := range sshFields {
 		if !f.provider {
 			continue
 		}
-		text := f.text + " Environment: `" + f.env() + "`."
+		text := f.text
+		if environment {
+			text += " Environment: `" + f.env() + "`."
+		}
 		switch f.kind {
 		case types.Int32Type:
 			attributes[f.name] = schema.Int32Attribute{Optional: true, MarkdownDescription: text, Validators: portRange}
@@ -177,11 +232,7 @@ func providerSSHAttribute() schema.SingleNestedAttribute {
 		}
 	}
 	attributes["bastions"] = bastionsAttribute()
-	return schema.SingleNestedAttribute{
-		Optional:            true,
-		Attributes:          attributes,
-		MarkdownDescription: "How hosts are reached. Every attribute can also come from the environment; what stands here wins over it. Values may be ephemeral, and none of them is stored.",
-	}
+	return attributes
 }
 
 // bastionsAttribute is the list of hops on the way to every host.
@@ -277,33 +328,44 @@ func (f sshField) env() string { return "RABBITMQ_SSH_" + strings.ToUpper(f.name
 // providerSSH gives the defaults of all hosts: the provider's ssh object over the environment.
 func providerSSH(object types.Object) (sshSettings, diag.Diagnostics) {
 	s := sshSettings{Become: true}
+	s.Origins = map[string]string{}
 	var diags diag.Diagnostics
 	for _, f := range sshFields {
 		value := os.Getenv(f.env())
 		if !f.provider || value == "" {
 			continue
 		}
-		if err := f.set(&s, value); err != nil {
+		if err := s.put(f, value, f.env()); err != nil {
 			diags.AddAttributeError(path.Root("ssh").AtName(f.name), "Invalid SSH setting", badSetting(f, "the environment variable "+f.env(), value))
 		}
 	}
-	s, err := s.with(object, func(f sshField) bool { return f.provider })
+	s, more := s.overProvider(object, path.Root("ssh"), "the provider's ssh")
+	return s, append(diags, more...)
+}
+
+// profileSSH gives what holds for the hosts of a profile: its object over the provider's.
+func (s sshSettings) profileSSH(name string, object types.Object) (sshSettings, diag.Diagnostics) {
+	return s.overProvider(object, path.Root("ssh_profiles").AtMapKey(name), fmt.Sprintf("ssh_profiles[%q]", name))
+}
+
+// overProvider gives the settings with those of an object of the provider over them, and its hops.
+func (s sshSettings) overProvider(object types.Object, at path.Path, from string) (sshSettings, diag.Diagnostics) {
+	var diags diag.Diagnostics
+	s, err := s.with(object, from, func(f sshField) bool { return f.provider })
 	if err != nil {
-		diags.AddAttributeError(path.Root("ssh"), "Invalid SSH setting", err.Error())
+		diags.AddAttributeError(at, "Invalid SSH setting", err.Error())
 	}
 	bastions, _ := object.Attributes()["bastions"].(basetypes.ListValue)
+	if bastions.IsNull() {
+		return s, diags
+	}
+	s.Bastions = nil
 	for i, element := range bastions.Elements() {
-		at := path.Root("ssh").AtName("bastions").AtListIndex(i)
-		hop := sshSettings{Config: ssh.Config{
-			User: s.User, PrivateKey: s.PrivateKey, PrivateKeyFile: s.PrivateKeyFile, PrivateKeyPassphrase: s.PrivateKeyPassphrase,
-			Certificate: s.Certificate, CertificateFile: s.CertificateFile, Agent: s.Agent, AgentIdentity: s.AgentIdentity,
-			KnownHostsFiles: s.KnownHostsFiles, StrictHostKeyChecking: s.StrictHostKeyChecking,
-			ConnectTimeout: s.ConnectTimeout, KeepaliveInterval: s.KeepaliveInterval,
-		}}
+		hop := sshSettings{Config: s.asHop()}
 		own, _ := element.(basetypes.ObjectValue)
-		hop, err := hop.with(own, func(f sshField) bool { return f.hop })
+		hop, err := hop.with(own, fmt.Sprintf("%s.bastions[%d]", from, i), func(f sshField) bool { return f.hop })
 		if err != nil {
-			diags.AddAttributeError(at, "Invalid SSH setting", err.Error())
+			diags.AddAttributeError(at.AtName("bastions").AtListIndex(i), "Invalid SSH setting", err.Error())
 		}
 		hop.Host, _ = plain(own.Attributes()["host"])
 		s.Bastions = append(s.Bastions, hop.Config)
@@ -311,13 +373,29 @@ func providerSSH(object types.Object) (sshSettings, diag.Diagnostics) {
 	return s, diags
 }
 
+// asHop is what a hop takes over: who logs in and with what, and never what belongs to one host.
+func (s sshSettings) asHop() ssh.Config {
+	hop := ssh.Config{
+		User: s.User, PrivateKey: s.PrivateKey, PrivateKeyFile: s.PrivateKeyFile, PrivateKeyPassphrase: s.PrivateKeyPassphrase,
+		Certificate: s.Certificate, CertificateFile: s.CertificateFile, Agent: s.Agent, AgentIdentity: s.AgentIdentity,
+		KnownHostsFiles: s.KnownHostsFiles, StrictHostKeyChecking: s.StrictHostKeyChecking,
+		ConnectTimeout: s.ConnectTimeout, KeepaliveInterval: s.KeepaliveInterval, Origins: maps.Clone(s.Origins),
+	}
+	delete(hop.Origins, "port")
+	return hop
+}
+
 // over gives the settings of one host: its own ssh object over the defaults.
 func (s sshSettings) over(object types.Object) (sshSettings, error) {
-	return s.with(object, func(f sshField) bool { return f.host })
+	return s.with(object, "the host's ssh", func(f sshField) bool { return f.host })
 }
 
 // with gives the settings with those of an object over them.
-func (s sshSettings) with(object types.Object, in func(sshField) bool) (sshSettings, error) {
+func (s sshSettings) with(object types.Object, from string, in func(sshField) bool) (sshSettings, error) {
+	s.Origins = maps.Clone(s.Origins)
+	if s.Origins == nil {
+		s.Origins = map[string]string{}
+	}
 	for _, f := range sshFields {
 		if !in(f) {
 			continue
@@ -326,19 +404,37 @@ func (s sshSettings) with(object types.Object, in func(sshField) bool) (sshSetti
 		if !set {
 			continue
 		}
-		// A key of its own takes the place of the one from above, in whatever form either comes; likewise a certificate.
-		switch f.name {
-		case "private_key", "private_key_file":
-			s.PrivateKey, s.PrivateKeyFile, s.PrivateKeyPassphrase = "", "", ""
-			s.Certificate, s.CertificateFile = "", ""
-		case "certificate", "certificate_file":
-			s.Certificate, s.CertificateFile = "", ""
-		}
-		if err := f.set(&s, value); err != nil {
-			return s, fmt.Errorf("%s", badSetting(f, "ssh."+f.name, value))
+		if err := s.put(f, value, from); err != nil {
+			return s, fmt.Errorf("%s", badSetting(f, f.name+" of "+from, value))
 		}
 	}
 	return s, nil
+}
+
+// put sets one setting and notes where it comes from, for the errors. A key of its own takes the place of the one from
+// above, in whatever form either comes; likewise a certificate.
+func (s *sshSettings) put(f sshField, value, from string) error {
+	drop := func(names ...string) {
+		for _, name := range names {
+			if s.Origins[name] == from { // two forms in one place: the check of the settings says so
+				continue
+			}
+			delete(s.Origins, name)
+			for _, other := range sshFields {
+				if other.name == name {
+					_ = other.set(s, "")
+				}
+			}
+		}
+	}
+	switch f.name {
+	case "private_key", "private_key_file":
+		drop("private_key", "private_key_file", "private_key_passphrase", "certificate", "certificate_file")
+	case "certificate", "certificate_file":
+		drop("certificate", "certificate_file")
+	}
+	s.Origins[f.name] = from
+	return f.set(s, value)
 }
 
 func badSetting(f sshField, from, value string) string {

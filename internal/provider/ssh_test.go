@@ -1,7 +1,11 @@
 package provider
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -113,6 +117,77 @@ func TestABadSettingIsNamedWithoutItsSecret(t *testing.T) {
 	}
 	if want := `the environment variable RABBITMQ_SSH_PORT is "ssh"; a number is expected.`; diags[0].Detail() != want {
 		t.Errorf("got %q, want %q", diags[0].Detail(), want)
+	}
+}
+
+// Resource over profile over provider over environment over ssh_config_file, and each value knows where it came from.
+func TestPrecedenceAndProvenance(t *testing.T) {
+	t.Setenv("RABBITMQ_SSH_USER", "env")
+	t.Setenv("RABBITMQ_SSH_CONNECT_TIMEOUT", "3s")
+	t.Setenv("RABBITMQ_SSH_BECOME_PASSWORD", "secret")
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte("Host db\n  HostName 10.0.0.9\n  User file\n  HostKeyAlias from-file\n  ConnectTimeout 9\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newSession()
+	defer func() { _ = s.pool.Close() }()
+	kinds := providerKinds(t)
+	var diags diagnostics
+	if s.defaults, diags = providerSSH(object(t, kinds, map[string]attr.Value{"port": types.Int32Value(2022), "ssh_config_file": types.StringValue(file), "password": types.StringValue("p")})); diags.HasError() {
+		t.Fatal(diags)
+	}
+	kind := types.ObjectType{AttrTypes: kinds}
+	profiles, diags := types.MapValue(kind, map[string]attr.Value{"db": object(t, kinds, map[string]attr.Value{"user": types.StringValue("profiled"), "password": types.StringValue("other")})})
+	if diags.HasError() || s.addProfiles(profiles).HasError() {
+		t.Fatal(diags)
+	}
+	got, err := s.settings(host{Address: "db", SSH: object(t, hostSSHType.AttrTypes, map[string]attr.Value{"profile": types.StringValue("db"), "become_user": types.StringValue("root")})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.User != "profiled" || got.Password != "other" || got.Port != 2022 || got.Host != "10.0.0.9" || got.HostKeyAlias != "from-file" || got.ConnectTimeout != 3*time.Second ||
+		got.BecomeUser != "root" || got.BecomePassword != "secret" {
+		t.Errorf("%+v", got)
+	}
+	for attribute, want := range map[string]string{
+		"user": `ssh_profiles["db"]`, "port": "the provider's ssh", "connect_timeout": "RABBITMQ_SSH_CONNECT_TIMEOUT", "become_user": "the host's ssh", "host_key_alias": file,
+	} {
+		if got.Origins[attribute] != want {
+			t.Errorf("%s is from %q, want %q", attribute, got.Origins[attribute], want)
+		}
+	}
+	if got, err = s.settings(host{Address: "db"}); err != nil || got.User != "env" || got.Origins["user"] != "RABBITMQ_SSH_USER" || got.Password != "p" {
+		t.Errorf("%+v %v", got, err)
+	}
+	if err := os.Unsetenv("RABBITMQ_SSH_USER"); err != nil {
+		t.Fatal(err)
+	}
+	if s.defaults, diags = providerSSH(object(t, kinds, map[string]attr.Value{"ssh_config_file": types.StringValue(file)})); diags.HasError() {
+		t.Fatal(diags)
+	}
+	if got, err = s.settings(host{Address: "db"}); err != nil || got.User != "file" || got.Origins["user"] != file {
+		t.Errorf("%+v %v", got, err)
+	}
+	if _, err = s.settings(host{Address: "db", SSH: object(t, hostSSHType.AttrTypes, map[string]attr.Value{"profile": types.StringValue("bd")})}); err == nil || !strings.Contains(err.Error(), `profile "bd" is none of the provider's ssh_profiles`) {
+		t.Errorf("%v", err)
+	}
+	// Only who may wait is patient with a key that is not there yet.
+	if got.LateKey {
+		t.Error("a read waits for a key")
+	}
+	if got, err = s.settings(host{Address: "db", Wait: true}); err != nil || !got.LateKey {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+func TestTwoFormsOfAKeyInOnePlaceAreAnError(t *testing.T) {
+	s, diags := providerSSH(object(t, providerKinds(t), map[string]attr.Value{"user": types.StringValue("deploy"), "private_key": types.StringValue("x"), "private_key_file": types.StringValue("/key")}))
+	if diags.HasError() {
+		t.Fatal(diags)
+	}
+	s.Host = "rmq1"
+	if err := s.Validate(); err == nil || !strings.Contains(err.Error(), "private_key (from the provider's ssh) is set together with private_key_file") {
+		t.Errorf("%v", err)
 	}
 }
 

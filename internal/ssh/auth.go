@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type login struct {
 	mu      sync.Mutex
 	reached bool // the host key was accepted and the server asked who we are
 	tried   []string
+	signed  string // the key that the server asked a signature of
 	allowed []string
 }
 
@@ -43,7 +45,7 @@ func prepareLogin(ctx context.Context, cfg Config) (*login, error) {
 	l := &login{cfg: cfg}
 	fail := func(attribute string, err error) (*login, error) {
 		l.close()
-		return nil, &ConfigError{Host: cfg.Host, Attribute: attribute, Err: err}
+		return nil, &ConfigError{Host: cfg.Host, Attribute: attribute, Origin: cfg.Origins[attribute], Err: err}
 	}
 	certificate, attribute, err := loadCertificate(cfg)
 	if err != nil {
@@ -102,7 +104,7 @@ func (l *login) methods() []ssh.AuthMethod {
 		methods = append(methods, ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
 			signers := make([]ssh.Signer, len(l.identities))
 			for i, id := range l.identities {
-				signers[i] = id.signer
+				signers[i] = l.watched(id)
 				l.note("publickey %s (%s)", fingerprint(id.signer.PublicKey()), id.origin)
 			}
 			return signers, nil
@@ -111,12 +113,74 @@ func (l *login) methods() []ssh.AuthMethod {
 	if l.cfg.Password != "" {
 		methods = append(methods,
 			ssh.PasswordCallback(func() (string, error) {
-				l.note("password (password)")
+				l.note("password (password%s)", l.cfg.from("password"))
 				return string(l.cfg.Password), nil
 			}),
 			ssh.KeyboardInteractive(l.answer))
 	}
 	return methods
+}
+
+// offers lists what the server may be offered, in that order.
+func (l *login) offers() []string {
+	offers := []string{}
+	for _, id := range l.identities {
+		offers = append(offers, fmt.Sprintf("publickey %s (%s)", fingerprint(id.signer.PublicKey()), id.origin))
+	}
+	if l.cfg.Password != "" {
+		offers = append(offers, "password", "keyboard-interactive")
+	}
+	return append(offers, l.skipped...)
+}
+
+// watched gives the signer of a key, which takes note when the server wants the key: only then is it asked to sign.
+func (l *login) watched(id identity) ssh.Signer {
+	note := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.signed = fmt.Sprintf("publickey %s (%s)", fingerprint(id.signer.PublicKey()), id.origin)
+	}
+	switch s := id.signer.(type) {
+	case ssh.MultiAlgorithmSigner:
+		return &multiSigner{s, note}
+	case ssh.AlgorithmSigner:
+		return &algorithmSigner{s, note}
+	}
+	return id.signer
+}
+
+type algorithmSigner struct {
+	ssh.AlgorithmSigner
+	note func()
+}
+
+func (s *algorithmSigner) SignWithAlgorithm(r io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	s.note()
+	return s.AlgorithmSigner.SignWithAlgorithm(r, data, algorithm)
+}
+
+type multiSigner struct {
+	ssh.MultiAlgorithmSigner
+	note func()
+}
+
+func (s *multiSigner) SignWithAlgorithm(r io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	s.note()
+	return s.MultiAlgorithmSigner.SignWithAlgorithm(r, data, algorithm)
+}
+
+// by is what let the user in.
+func (l *login) by() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch last := len(l.tried) - 1; {
+	case last < 0:
+		return "none"
+	case l.signed != "" && strings.HasPrefix(l.tried[last], "publickey "):
+		return l.signed
+	default:
+		return l.tried[last]
+	}
 }
 
 // answer gives the password to a server that asks one hidden question. Anything else is a question for a human.
@@ -127,7 +191,7 @@ func (l *login) answer(_, _ string, questions []string, echos []bool) ([]string,
 	case len(questions) > 1 || echos[0]:
 		return nil, errors.New("keyboard-interactive: the server asks for more than a password")
 	}
-	l.note("keyboard-interactive (password)")
+	l.note("keyboard-interactive (password%s)", l.cfg.from("password"))
 	return []string{string(l.cfg.Password)}, nil
 }
 
@@ -157,7 +221,7 @@ func (l *login) failure(err error) error {
 	if kind := dialKind(err); kind == DialTimeout || kind == DialReset && len(l.tried) == 0 {
 		return nil
 	}
-	e := &AuthError{Addr: l.cfg.Address(), User: l.cfg.User, Tried: append(slices.Clone(l.tried), l.skipped...), Allowed: slices.Clone(l.allowed)}
+	e := &AuthError{Addr: l.cfg.Address(), User: l.cfg.User, Origin: l.cfg.Origins["user"], Tried: append(slices.Clone(l.tried), l.skipped...), Allowed: slices.Clone(l.allowed)}
 	if !strings.Contains(err.Error(), "no supported methods remain") { // which the text says better
 		e.Err = err
 	}
@@ -187,7 +251,7 @@ func loadPrivateKey(cfg Config) (identity, string, error) {
 		}
 		return identity{}, attribute, err
 	}
-	return identity{signer: signer, origin: origin}, attribute, nil
+	return identity{signer: signer, origin: origin + cfg.from(attribute)}, attribute, nil
 }
 
 var errEncrypted = errors.New("is encrypted: set private_key_passphrase, or load the key into the agent")
@@ -284,7 +348,7 @@ func (l *login) loadAgent(ctx context.Context) ([]identity, error) {
 	if l.cfg.Agent != nil && !*l.cfg.Agent {
 		return nil, nil
 	}
-	socket := os.Getenv("SSH_AUTH_SOCK")
+	socket := cmp.Or(l.cfg.AgentSocket, os.Getenv("SSH_AUTH_SOCK"))
 	if socket == "" {
 		if wanted {
 			return nil, errors.New("is wanted, but SSH_AUTH_SOCK is not set: start an agent and export it")

@@ -73,6 +73,8 @@ type Config struct {
 	Password Secret
 	// Agent says whether keys of the agent at SSH_AUTH_SOCK are offered. Nil means: when there is one.
 	Agent *bool
+	// AgentSocket is where the agent listens; SSH_AUTH_SOCK when empty.
+	AgentSocket string
 	// AgentIdentity limits the agent to one key: a public key line, a SHA256 fingerprint or a comment.
 	AgentIdentity string
 
@@ -90,6 +92,9 @@ type Config struct {
 
 	// Timeout bounds the whole wait for a connection, retries included. Default 5 minutes.
 	Timeout time.Duration
+	// LateKey says that the host may be so new that it does not know our key yet: a refused login is tried again, twice
+	// and slowly.
+	LateKey bool
 	// ConnectTimeout bounds one attempt at one hop: connect, handshake and authentication. Default 15 seconds.
 	ConnectTimeout time.Duration
 	// KeepaliveInterval is the time between two probes of a connection; after three without an answer it is
@@ -104,6 +109,17 @@ type Config struct {
 
 	// Purpose keeps connections to one host apart: those of different purposes are not shared.
 	Purpose string
+
+	// Origins says of attributes, as users write them, where their values come from. It is for error texts only.
+	Origins map[string]string
+}
+
+// from is ", from" and the origin of an attribute, for an error text.
+func (c Config) from(attribute string) string {
+	if origin := c.Origins[attribute]; origin != "" {
+		return ", from " + origin
+	}
+	return ""
 }
 
 // Validate checks what can be checked without touching network or files. The error is a [ConfigError].
@@ -111,7 +127,7 @@ func (c Config) Validate() error { return c.validate("") }
 
 func (c Config) validate(path string) error {
 	fail := func(attribute, format string, args ...any) error {
-		return &ConfigError{Host: c.Host, Attribute: path + attribute, Err: fmt.Errorf(format, args...)}
+		return &ConfigError{Host: c.Host, Attribute: path + attribute, Origin: c.Origins[attribute], Err: fmt.Errorf(format, args...)}
 	}
 	switch {
 	case strings.TrimSpace(c.Host) == "":
@@ -247,12 +263,12 @@ func (c Config) hostKeyAddress() string {
 	return net.JoinHostPort(strings.ToLower(c.Host), strconv.Itoa(c.Port))
 }
 
-// key tells connections apart. How long a caller is ready to wait, and how the connection is watched, are no part
+// key tells connections apart. Where a setting comes from, how long a caller is ready to wait, and how the connection is watched, are no part
 // of it: a read and a create share one connection.
 func (c Config) key() [sha256.Size]byte {
 	type plain struct {
 		Host, User, PrivateKey, PrivateKeyFile, Passphrase, Certificate, CertificateFile, Password string
-		AgentIdentity, Strict, Alias, Proxy, Purpose                                               string
+		AgentIdentity, AgentSocket, Strict, Alias, Proxy, Purpose                                  string
 		Port                                                                                       int
 		Agent                                                                                      *bool
 		HostKey, HostCAKey, KnownHosts                                                             []string
@@ -262,7 +278,7 @@ func (c Config) key() [sha256.Size]byte {
 		all = append(all, plain{
 			Host: strings.ToLower(h.Host), Port: h.Port, User: h.User, PrivateKey: string(h.PrivateKey), PrivateKeyFile: h.PrivateKeyFile,
 			Passphrase: string(h.PrivateKeyPassphrase), Certificate: h.Certificate, CertificateFile: h.CertificateFile,
-			Password: string(h.Password), Agent: h.Agent, AgentIdentity: h.AgentIdentity, Strict: h.StrictHostKeyChecking,
+			Password: string(h.Password), Agent: h.Agent, AgentIdentity: h.AgentIdentity, AgentSocket: h.AgentSocket, Strict: h.StrictHostKeyChecking,
 			Alias: h.HostKeyAlias, HostKey: h.HostKey, HostCAKey: h.HostCAKey, KnownHosts: h.KnownHostsFiles, Proxy: string(h.ProxyURL), Purpose: h.Purpose,
 		})
 	}

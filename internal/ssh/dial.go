@@ -55,9 +55,10 @@ func (p *Pool) dialHop(ctx context.Context, cfg Config, via *Client) (*Client, e
 		if ctx.Err() != nil { // what the library says of a connection closed under its hands tells nothing
 			kind, err = DialTimeout, context.Cause(ctx)
 		}
-		return &DialError{Addr: addr, User: cfg.User, Kind: kind, Err: err}
+		return &DialError{Addr: addr, User: cfg.User, Kind: kind, Origin: cfg.Origins["port"], Err: err}
 	}
 	started := time.Now()
+	p.logger.DebugContext(ctx, "connecting over SSH", "host", addr, "user", cfg.User, "user_from", cfg.Origins["user"], "through", viaAddress(via), "proxy", cfg.ProxyURL != "", "offers", login.offers())
 	var conn net.Conn
 	switch {
 	case via != nil:
@@ -101,7 +102,7 @@ func (p *Pool) dialHop(ctx context.Context, cfg Config, via *Client) (*Client, e
 		return nil, handshakeFailure(ctx, fail, login, err)
 	}
 	p.logger.DebugContext(ctx, "connected over SSH", "host", addr, "user", cfg.User, "duration", time.Since(started),
-		"server", string(sshConn.ServerVersion()), "tried", login.tried, "through", viaAddress(via))
+		"server", string(sshConn.ServerVersion()), "host_key", keys.shown, "known_from", keys.knownFrom, "by", login.by(), "tried", login.tried, "through", viaAddress(via))
 	return newClient(ctx, p, cfg, ssh.NewClient(sshConn, channels, requests), via), nil
 }
 

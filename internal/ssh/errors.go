@@ -18,6 +18,7 @@ import (
 type ConfigError struct {
 	Host      string // host the settings are for
 	Attribute string // as users write it, such as private_key_file or bastions[0].user
+	Origin    string // where the value comes from, when that is known
 	Err       error
 }
 
@@ -26,7 +27,11 @@ func (e *ConfigError) Error() string {
 	if e.Host != "" {
 		host = " for " + e.Host
 	}
-	return fmt.Sprintf("ssh settings%s: %s %v", host, e.Attribute, e.Err)
+	origin := ""
+	if e.Origin != "" {
+		origin = fmt.Sprintf(" (from %s)", e.Origin)
+	}
+	return fmt.Sprintf("ssh settings%s: %s%s %v", host, e.Attribute, origin, e.Err)
 }
 
 func (e *ConfigError) Unwrap() error { return e.Err }
@@ -54,7 +59,8 @@ type DialError struct {
 	Addr     string // host:port of the hop that failed
 	User     string
 	Kind     DialKind
-	Attempts int // how often it was tried
+	Attempts int    // how often it was tried
+	Origin   string // where the port comes from, when that is known
 	Err      error
 
 	final bool // another attempt would not go better, although the kind suggests so
@@ -76,6 +82,9 @@ func (e *DialError) Error() string {
 		fmt.Fprintf(&b, ". The name %s does not resolve here: correct host, or set it to an address", host)
 	case DialRefused:
 		fmt.Fprintf(&b, ". Nothing accepts connections on port %s of %s: check that sshd runs there and that port is right", port, host)
+		if e.Origin != "" {
+			fmt.Fprintf(&b, " (port %s, from %s)", port, e.Origin)
+		}
 	case DialTimeout:
 		fmt.Fprintf(&b, ". Check that %s is up and that no firewall drops port %s; a host that needs a bastion must name it in bastions", host, port)
 	case DialUnreachable:
@@ -105,10 +114,12 @@ func (e *DialError) temporary() bool {
 	return false
 }
 
-// AuthError says that a host turned the user away. It is never retried: each further attempt may lock the user out.
+// AuthError says that a host turned the user away. It is not retried but for [Config.LateKey]: each further attempt may
+// lock the user out.
 type AuthError struct {
 	Addr    string
 	User    string
+	Origin  string   // where the user's name comes from, when that is known
 	Tried   []string // method, key type, fingerprint and where it came from
 	Allowed []string // the methods the server last offered to go on with
 	Err     error
@@ -117,6 +128,9 @@ type AuthError struct {
 func (e *AuthError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s does not let %s in", e.Addr, e.User)
+	if e.Origin != "" {
+		fmt.Fprintf(&b, " (user %s, from %s)", e.User, e.Origin)
+	}
 	if len(e.Tried) == 0 {
 		b.WriteString(": there was nothing to log in with")
 	} else {

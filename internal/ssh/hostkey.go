@@ -40,6 +40,8 @@ type hostKeys struct {
 	revoked []knownKey
 	logger  *slog.Logger
 	ctx     context.Context // of the dial, for the logger
+
+	shown, knownFrom string // the key that was accepted, and what speaks for it, for the log
 }
 
 // fingerprint names a key the way ssh-keygen -l does.
@@ -101,16 +103,16 @@ func loadHostKeys(ctx context.Context, cfg Config, logger *slog.Logger) (*hostKe
 	h := &hostKeys{cfg: cfg, addr: cfg.hostKeyAddress(), logger: logger, ctx: ctx}
 	pins, err := parseHostKeyLines(cfg.HostKey, "host_key")
 	if err != nil {
-		return nil, &ConfigError{Host: cfg.Host, Attribute: "host_key", Err: err}
+		return nil, &ConfigError{Host: cfg.Host, Attribute: "host_key", Origin: cfg.Origins["host_key"], Err: err}
 	}
 	authorities, err := parseHostKeyLines(cfg.HostCAKey, "host_ca_key")
 	if err != nil {
-		return nil, &ConfigError{Host: cfg.Host, Attribute: "host_ca_key", Err: err}
+		return nil, &ConfigError{Host: cfg.Host, Attribute: "host_ca_key", Origin: cfg.Origins["host_ca_key"], Err: err}
 	}
 	h.known = append(pins, authorities...)
 	recorded, revoked, err := readKnownHosts(ctx, cfg, h.addr, logger)
 	if err != nil {
-		return nil, &ConfigError{Host: cfg.Host, Attribute: "known_hosts_files", Err: err}
+		return nil, &ConfigError{Host: cfg.Host, Attribute: "known_hosts_files", Origin: cfg.Origins["known_hosts_files"], Err: err}
 	}
 	h.revoked = revoked
 	if len(h.known) == 0 {
@@ -164,6 +166,7 @@ func (h *hostKeys) algorithms() []string {
 // asked for.
 func (h *hostKeys) check(_ string, _ net.Addr, key ssh.PublicKey) error {
 	cert, _ := key.(*ssh.Certificate)
+	h.shown = fingerprint(key)
 	fail := func(kind HostKeyKind, known []knownKey, err error) error {
 		e := &HostKeyError{Addr: h.addr, User: h.cfg.User, Kind: kind, Offered: fingerprint(key), Err: err}
 		if cert == nil {
@@ -183,10 +186,16 @@ func (h *hostKeys) check(_ string, _ net.Addr, key ssh.PublicKey) error {
 		if err := h.checkCertificate(cert); err != nil {
 			return fail(HostKeyCertificate, h.known, err)
 		}
+		for _, k := range h.known {
+			if k.ca && sameKey(k.key, cert.SignatureKey) {
+				h.knownFrom = k.describe().String()
+			}
+		}
 		return nil
 	}
 	for _, k := range h.known {
 		if !k.ca && sameKey(k.key, key) { // an authority's key is no host's key
+			h.knownFrom = k.describe().String()
 			return nil
 		}
 	}
@@ -195,9 +204,11 @@ func (h *hostKeys) check(_ string, _ net.Addr, key ssh.PublicKey) error {
 	case len(h.known) > 0 && (strict != StrictNo || h.pinned()):
 		return fail(HostKeyChanged, h.known, nil)
 	case strict == StrictNo:
+		h.knownFrom = "nothing: strict_host_key_checking is no"
 		h.logger.WarnContext(h.ctx, "accepting an unverified host key, as strict_host_key_checking is no", "host", h.addr, "key", fingerprint(key))
 		return nil
 	case strict == StrictAcceptNew:
+		h.knownFrom = "nothing: it is new, and recorded now"
 		return h.record(key, fail)
 	}
 	return fail(HostKeyUnknown, nil, nil)

@@ -28,7 +28,7 @@ type Pool struct {
 	backoff func(attempt int) time.Duration
 	now     func() time.Time
 
-	termGrace, closeGrace time.Duration
+	termGrace, closeGrace, lateKeyPause time.Duration
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -71,7 +71,7 @@ const afterDenial = 10 * time.Second
 func NewPool(o Options) *Pool {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Pool{
-		logger: o.Logger, backoff: backoff, now: time.Now, termGrace: defaultTermGrace, closeGrace: defaultCloseGrace, ctx: ctx, cancel: cancel,
+		logger: o.Logger, backoff: backoff, now: time.Now, termGrace: defaultTermGrace, closeGrace: defaultCloseGrace, lateKeyPause: afterDenial, ctx: ctx, cancel: cancel,
 		entries: map[[sha256.Size]byte]*entry{}, turns: map[string]*slots{}, live: map[*Client]struct{}{},
 	}
 	if p.logger == nil {

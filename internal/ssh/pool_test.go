@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -522,4 +523,83 @@ func TestSlotsAreFair(t *testing.T) {
 	if err := <-taken; err != nil {
 		t.Error(err)
 	}
+}
+
+// A machine that is made in the same apply may accept connections before it has the key.
+func TestKeyThatComesLate(t *testing.T) {
+	for _, late := range []bool{true, false} {
+		s := denying(t, 2)
+		cfg := configFor(t, s)
+		cfg.LateKey = late
+		p := newPool(t)
+		p.lateKeyPause = time.Millisecond
+		now := time.Now()
+		p.now = func() time.Time { now = now.Add(time.Minute); return now } // no denial is remembered
+		_, err := p.Host(cfg).Run(testContext(t), "x", nil, nil, nil)
+		if late && err != nil {
+			t.Error(err)
+		}
+		if !late {
+			as[*AuthError](t, err)
+		}
+	}
+	s := denying(t, 3)
+	cfg := configFor(t, s)
+	cfg.LateKey = true
+	p := newPool(t)
+	p.lateKeyPause = time.Millisecond
+	now := time.Now()
+	p.now = func() time.Time { now = now.Add(time.Minute); return now }
+	_, err := p.Host(cfg).Run(testContext(t), "x", nil, nil, nil)
+	as[*AuthError](t, err)
+}
+
+// The log of a connection tells each hop, what it was offered, what it took, and its key.
+func TestLogTellsHopMethodAndFingerprint(t *testing.T) {
+	hop, target := sshtest.New(t), sshtest.New(t)
+	cfg := configFor(t, target)
+	cfg.Origins = map[string]string{"user": "RABBITMQ_SSH_USER", "private_key": "the provider's ssh"}
+	cfg.Bastions = []Config{configFor(t, hop)}
+	p, log := newLoggedPool(t)
+	run(t, p.Host(cfg), "x", "")
+	signer, err := ssh.ParsePrivateKey([]byte(cfg.PrivateKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := log.String()
+	contains(t, text, "connecting over SSH", "host="+target.Addr(), "host="+hop.Addr(), "through="+hop.Addr(), "user_from=RABBITMQ_SSH_USER",
+		`by="publickey ssh-ed25519 `+ssh.FingerprintSHA256(signer.PublicKey())+` (private_key, from the provider's ssh)"`)
+	for _, s := range []*sshtest.Server{hop, target} {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s.HostKeyLine()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		contains(t, text, fmt.Sprintf("host_key=\"%s\" known_from=\"%[1]s (host_key)\"", fingerprint(key)))
+	}
+}
+
+// Where a setting comes from stands beside it in the errors.
+func TestErrorsTellWhereSettingsComeFrom(t *testing.T) {
+	s := denying(t, 1)
+	cfg := configFor(t, s)
+	cfg.Origins = map[string]string{"user": "RABBITMQ_SSH_USER", "private_key": "RABBITMQ_SSH_PRIVATE_KEY", "private_key_file": "RABBITMQ_SSH_PRIVATE_KEY_FILE", "port": "RABBITMQ_SSH_PORT", "timeout": "RABBITMQ_SSH_TIMEOUT"}
+	_, err := newPool(t).Get(testContext(t), cfg)
+	contains(t, as[*AuthError](t, err).Error(), "does not let deploy in (user deploy, from RABBITMQ_SSH_USER)", "(private_key, from RABBITMQ_SSH_PRIVATE_KEY)")
+	bad := cfg
+	bad.Timeout = -1
+	contains(t, as[*ConfigError](t, bad.Validate()).Error(), "timeout (from RABBITMQ_SSH_TIMEOUT)")
+	bad = cfg
+	bad.PrivateKey, bad.PrivateKeyFile = "", "/nonexistent"
+	_, err = newPool(t).Get(testContext(t), bad)
+	contains(t, as[*ConfigError](t, err).Error(), "private_key_file (from RABBITMQ_SSH_PRIVATE_KEY_FILE)")
+	refused := &DialError{Addr: "rmq1:2222", User: "deploy", Kind: DialRefused, Origin: "RABBITMQ_SSH_PORT", Err: io.EOF}
+	contains(t, refused.Error(), "(port 2222, from RABBITMQ_SSH_PORT)")
+}
+
+// denying is a server that turns the first so many keys down.
+func denying(t *testing.T, keys int32) *sshtest.Server {
+	var seen atomic.Int32
+	return sshtest.New(t, func(s *sshtest.Server) {
+		s.Authorized = func(string, ssh.PublicKey) bool { return seen.Add(1) > keys }
+	})
 }
