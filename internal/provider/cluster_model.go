@@ -31,16 +31,18 @@ type memberModel struct {
 	Type        types.String `tfsdk:"type"`
 	Rabbitmqctl types.List   `tfsdk:"rabbitmqctl"`
 	Service     types.String `tfsdk:"service"`
+	Commands    types.Object `tfsdk:"service_commands"`
 	Running     types.Bool   `tfsdk:"running"`
 }
 
 var memberType = types.ObjectType{AttrTypes: map[string]attr.Type{
-	"host":        types.StringType,
-	"ssh":         hostSSHType,
-	"type":        types.StringType,
-	"rabbitmqctl": types.ListType{ElemType: types.StringType},
-	"service":     types.StringType,
-	"running":     types.BoolType,
+	"host":             types.StringType,
+	"ssh":              hostSSHType,
+	"type":             types.StringType,
+	"rabbitmqctl":      types.ListType{ElemType: types.StringType},
+	"service":          types.StringType,
+	"service_commands": serviceCommandsType,
+	"running":          types.BoolType,
 }}
 
 // members decodes the members, which must be known as a map; their attributes may be unknown.
@@ -56,7 +58,7 @@ func (m clusterModel) members(ctx context.Context) (map[string]memberModel, diag
 // known tells whether nothing in the members is unknown, so that hosts can be reached.
 func known(members map[string]memberModel) bool {
 	for _, m := range members {
-		if m.Host.IsUnknown() || m.SSH.IsUnknown() || m.Rabbitmqctl.IsUnknown() || m.Service.IsUnknown() || m.Type.IsUnknown() {
+		if m.Host.IsUnknown() || m.SSH.IsUnknown() || m.Rabbitmqctl.IsUnknown() || m.Service.IsUnknown() || m.Type.IsUnknown() || unknownIn(m.Commands) {
 			return false
 		}
 		for _, value := range m.SSH.Attributes() {
@@ -70,7 +72,7 @@ func known(members map[string]memberModel) bool {
 
 // host gives the host of a member.
 func (m memberModel) host(node string) host {
-	h := host{Address: rabbitmq.HostPart(node), SSH: m.SSH, Service: m.Service.ValueString()}
+	h := host{Address: rabbitmq.HostPart(node), SSH: m.SSH, Service: m.Service.ValueString(), Commands: commandsOf(m.Commands)}
 	if m.Host.ValueString() != "" {
 		h.Address = m.Host.ValueString()
 	}
@@ -79,6 +81,13 @@ func (m memberModel) host(node string) host {
 		h.Rabbitmqctl = append(h.Rabbitmqctl, text)
 	}
 	return h
+}
+
+// unreachedMember is a member of which nothing is known, with the types that its null values must have.
+func unreachedMember() memberModel {
+	return memberModel{
+		SSH: types.ObjectNull(hostSSHType.AttrTypes), Rabbitmqctl: types.ListNull(types.StringType), Commands: types.ObjectNull(serviceCommandsType.AttrTypes),
+	}
 }
 
 // types gives the wished type of each member.
@@ -110,7 +119,7 @@ func (m *clusterModel) take(ctx context.Context, r topology.Reading, before map[
 	for node, member := range r.Members {
 		one, ours := before[node]
 		if !ours {
-			one = memberModel{SSH: types.ObjectNull(hostSSHType.AttrTypes), Rabbitmqctl: types.ListNull(types.StringType)}
+			one = unreachedMember()
 		}
 		if one.Host.ValueString() == "" {
 			one.Host = types.StringValue(rabbitmq.HostPart(node))

@@ -72,8 +72,9 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 							MarkdownDescription: "`disc` (default) or `ram`. RAM nodes exist before RabbitMQ 4.3 and on Mnesia only. A change is made in place: the node stops, joins anew and starts.",
 							Validators:          []validator.String{stringvalidator.OneOf(string(topology.Disc), string(topology.RAM))},
 						},
-						"rabbitmqctl": rabbitmqctlAttribute(),
-						"service":     serviceAttribute(),
+						"rabbitmqctl":      rabbitmqctlAttribute(),
+						"service":          serviceAttribute(),
+						"service_commands": serviceCommandsAttribute(),
 						"running": schema.BoolAttribute{
 							Computed:            true,
 							MarkdownDescription: "Whether the node runs as a member. `false` is drift, and the next apply starts it.",
@@ -155,7 +156,13 @@ func (memberNames) ValidateResource(ctx context.Context, req resource.ValidateCo
 			continue
 		}
 		name, _, _ := strings.Cut(folded, "@")
+		if members[node].Rabbitmqctl.IsUnknown() {
+			continue
+		}
 		place := name + " on " + strings.ToLower(members[node].host(node).Address) + portOf(members[node])
+		if ctl, set := plain(members[node].Rabbitmqctl); set { // containers of one host
+			place += " behind " + strings.ReplaceAll(ctl, "\n", " ")
+		}
 		if other, twice := byPlace[place]; twice {
 			resp.Diagnostics.AddAttributeError(at, "Two members on one host", fmt.Sprintf("%s and %s are both %s. A host runs one node of a name: correct `host`, or give them different names before the @.", other, node, place))
 		}
@@ -465,5 +472,7 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 }
 
 func imported(address string) memberModel {
-	return memberModel{Host: types.StringValue(address), SSH: types.ObjectNull(hostSSHType.AttrTypes), Rabbitmqctl: types.ListNull(types.StringType)}
+	m := unreachedMember()
+	m.Host = types.StringValue(address)
+	return m
 }

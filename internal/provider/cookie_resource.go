@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -45,9 +47,12 @@ type cookieModel struct {
 	ValueWO         types.String   `tfsdk:"value_wo"`
 	ValueWOVersion  types.Int64    `tfsdk:"value_wo_version"`
 	Path            types.String   `tfsdk:"path"`
+	BrokerPath      types.String   `tfsdk:"broker_path"`
 	Node            types.String   `tfsdk:"node"`
+	Nodes           types.List     `tfsdk:"nodes"`
 	Rabbitmqctl     types.List     `tfsdk:"rabbitmqctl"`
 	Service         types.String   `tfsdk:"service"`
+	Commands        types.Object   `tfsdk:"service_commands"`
 	RestartIfNeeded types.Bool     `tfsdk:"restart_if_needed"`
 	Hash            types.String   `tfsdk:"hash"`
 	Mode            types.String   `tfsdk:"mode"`
@@ -104,18 +109,39 @@ func (r *cookieResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				Validators:          []validator.String{cookiePath{}},
 				PlanModifiers:       []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
 			},
+			"broker_path": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Path of the same file as the broker sees it, where that is another, as in a container. Default: `path`.",
+				Validators:          []validator.String{cookiePath{}},
+			},
 			"node": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Name of the node that shall take the cookie while it runs. Default: the one that `rabbitmqctl` talks to on the host.",
 				Validators:          []validator.String{nodeNameValidator{}},
 			},
-			"rabbitmqctl": rabbitmqctlAttribute(),
-			"service":     serviceAttribute(),
+			"nodes": schema.ListAttribute{
+				Optional:            true,
+				ElementType:         types.StringType,
+				MarkdownDescription: "Names of the nodes that shall take the cookie while they run, where several on the host share the file.",
+				Validators: []validator.List{
+					listvalidator.SizeAtLeast(1), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(nodeNameValidator{}),
+					listvalidator.ConflictsWith(path.MatchRoot("node"), path.MatchRoot("restart_if_needed")),
+				},
+			},
+			"rabbitmqctl":      rabbitmqctlAttribute(),
+			"service":          serviceAttribute(),
+			"service_commands": serviceCommandsAttribute(),
 			"restart_if_needed": schema.BoolAttribute{
 				Optional:            true,
 				Computed:            true,
 				Default:             booldefault.StaticBool(false),
 				MarkdownDescription: "Whether the broker may be restarted when it runs with a cookie that no file has, which is the only case in which it cannot take a new one while it runs. Default: false, which is an error that says so. Restarts of one run go one at a time.",
+			},
+			"owner": schema.StringAttribute{
+				Optional:            true,
+				Computed:            true,
+				MarkdownDescription: "Account on the host, by name or number, that the file belongs to; any other is drift. Default: the broker's account; where `rabbitmqctl` leads into a container, whoever has the file already.",
+				Validators:          []validator.String{stringvalidator.RegexMatches(regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`), "must be the name or the number of an account")},
 			},
 			"timeouts": timeoutsAttribute(ctx, false),
 			// Computed attributes
@@ -126,10 +152,6 @@ func (r *cookieResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 			"mode": schema.StringAttribute{
 				Computed:            true,
 				MarkdownDescription: "Mode of the file, in octal digits. Erlang refuses a file that anybody but its owner can read; such a mode is drift.",
-			},
-			"owner": schema.StringAttribute{
-				Computed:            true,
-				MarkdownDescription: "Owner of the file. Any other than the broker's account is drift.",
 			},
 		},
 	}
@@ -248,7 +270,7 @@ func (r *cookieResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	default:
 		plan.Hash = state.Hash
 	}
-	plan.Mode, plan.Owner = state.Mode, types.StringUnknown()
+	plan.Mode = state.Mode
 	switch {
 	case !rabbitmq.ModeUsable(state.Mode.ValueString()):
 		plan.Mode = types.StringValue("0400")
@@ -258,17 +280,20 @@ func (r *cookieResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	default:
 		plan.Mode = types.StringValue("0400")
 	}
-	node, err := r.node(plan)
-	if err != nil || r.session.unknown {
-		resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
-		return
+	if config.Owner.IsNull() {
+		plan.Owner = types.StringUnknown()
+		if node, err := r.node(plan); err == nil && !r.session.unknown {
+			plan.Owner = state.Owner
+			if account, known := node.FileOwner(); known {
+				plan.Owner = types.StringValue(account)
+			}
+		}
 	}
-	plan.Owner = types.StringValue(node.Account())
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }
 
 func (m cookieModel) host() host {
-	h := host{Address: m.Host.ValueString(), SSH: m.SSH, Service: m.Service.ValueString()}
+	h := host{Address: m.Host.ValueString(), SSH: m.SSH, Service: m.Service.ValueString(), Commands: commandsOf(m.Commands)}
 	for _, arg := range m.Rabbitmqctl.Elements() {
 		text, _ := plain(arg)
 		h.Rabbitmqctl = append(h.Rabbitmqctl, text)
@@ -338,7 +363,12 @@ func (r *cookieResource) write(ctx context.Context, h host, plan *cookieModel, c
 		if plan.RestartIfNeeded.ValueBool() {
 			restart = r.session.oneRestart(node)
 		}
-		err = node.SetCookie(ctx, plan.Path.ValueString(), secret, restart)
+		file := rabbitmq.CookieAt{Path: plan.Path.ValueString(), Inside: plan.BrokerPath.ValueString(), Owner: plan.Owner.ValueString()}
+		for _, element := range plan.Nodes.Elements() {
+			name, _ := plain(element)
+			file.Nodes = append(file.Nodes, name)
+		}
+		err = node.SetCookie(ctx, file, secret, restart)
 	}
 	var cookie rabbitmq.Cookie
 	if err == nil {
@@ -353,7 +383,10 @@ func (r *cookieResource) write(ctx context.Context, h host, plan *cookieModel, c
 }
 
 func (m *cookieModel) take(c rabbitmq.Cookie) {
-	m.Hash, m.Mode, m.Owner = types.StringValue(c.Hash), types.StringValue(c.Mode), types.StringValue(c.Owner)
+	m.Hash, m.Mode = types.StringValue(c.Hash), types.StringValue(c.Mode)
+	if m.Owner.ValueString() != c.UID || c.UID == "" { // it may be configured by its number
+		m.Owner = types.StringValue(c.Owner)
+	}
 }
 
 func (r *cookieResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {

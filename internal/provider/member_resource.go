@@ -45,6 +45,7 @@ type memberResourceModel struct {
 	Peers         types.Map      `tfsdk:"peers"`
 	Rabbitmqctl   types.List     `tfsdk:"rabbitmqctl"`
 	Service       types.String   `tfsdk:"service"`
+	Commands      types.Object   `tfsdk:"service_commands"`
 	AllowDataLoss types.Bool     `tfsdk:"allow_data_loss"`
 	Running       types.Bool     `tfsdk:"running"`
 	ClusterName   types.String   `tfsdk:"cluster_name"`
@@ -57,6 +58,7 @@ type peerModel struct {
 	Type        types.String `tfsdk:"type"`
 	Rabbitmqctl types.List   `tfsdk:"rabbitmqctl"`
 	Service     types.String `tfsdk:"service"`
+	Commands    types.Object `tfsdk:"service_commands"`
 }
 
 type memberIdentity struct {
@@ -104,6 +106,7 @@ func (r *memberResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 							Optional:            true,
 							MarkdownDescription: "The systemd unit of the peer's broker. Default: `rabbitmq-server`.",
 						},
+						"service_commands": serviceCommandsAttribute(),
 					},
 				},
 			},
@@ -117,8 +120,9 @@ func (r *memberResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				MarkdownDescription: "`disc` (default) or `ram`. RAM nodes exist before RabbitMQ 4.3 and on Mnesia only. A change is made in place: the node stops, joins anew and starts.",
 				Validators:          []validator.String{stringvalidator.OneOf(string(topology.Disc), string(topology.RAM))},
 			},
-			"rabbitmqctl": rabbitmqctlAttribute(),
-			"service":     serviceAttribute(),
+			"rabbitmqctl":      rabbitmqctlAttribute(),
+			"service":          serviceAttribute(),
+			"service_commands": serviceCommandsAttribute(),
 			"allow_data_loss": schema.BoolAttribute{
 				Optional:            true,
 				Computed:            true,
@@ -155,7 +159,7 @@ func (r *memberResource) Configure(_ context.Context, req resource.ConfigureRequ
 
 // self gives the member as one entry of a map of nodes.
 func (m memberResourceModel) self() memberModel {
-	return memberModel{Host: m.Host, SSH: m.SSH, Type: m.Type, Rabbitmqctl: m.Rabbitmqctl, Service: m.Service}
+	return memberModel{Host: m.Host, SSH: m.SSH, Type: m.Type, Rabbitmqctl: m.Rabbitmqctl, Service: m.Service, Commands: m.Commands}
 }
 
 // nodes gives the member and its peers, by node name.
@@ -171,7 +175,7 @@ func (m memberResourceModel) nodes(ctx context.Context) (map[string]memberModel,
 			diags.AddAttributeError(path.Root("peers").AtMapKey(node), "Invalid node name", sentence(err))
 			continue
 		}
-		nodes[node] = memberModel{Host: p.Host, SSH: p.SSH, Type: p.Type, Rabbitmqctl: p.Rabbitmqctl, Service: p.Service}
+		nodes[node] = memberModel{Host: p.Host, SSH: p.SSH, Type: p.Type, Rabbitmqctl: p.Rabbitmqctl, Service: p.Service, Commands: p.Commands}
 	}
 	nodes[m.Node.ValueString()] = m.self()
 	return nodes, diags
@@ -478,6 +482,7 @@ func (r *memberResource) importPeers(ctx context.Context, node, address string, 
 	for other, host := range others {
 		peers[other] = peerModel{
 			Host: types.StringValue(host), SSH: types.ObjectNull(hostSSHType.AttrTypes), Rabbitmqctl: types.ListNull(types.StringType),
+			Commands: types.ObjectNull(serviceCommandsType.AttrTypes),
 		}
 	}
 	return peers

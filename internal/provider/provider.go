@@ -79,7 +79,7 @@ func (p *rabbitmqProvider) Configure(ctx context.Context, req provider.Configure
 }
 
 func (p *rabbitmqProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newClusterResource, newMemberResource, newCookieResource}
+	return []func() resource.Resource{newClusterResource, newMemberResource, newCookieResource, newHostsFileResource}
 }
 
 func (p *rabbitmqProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {

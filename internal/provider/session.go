@@ -63,6 +63,7 @@ type host struct {
 	SSH         types.Object
 	Rabbitmqctl []string
 	Service     string
+	Commands    *rabbitmq.Commands // in the place of Service
 	// Wait says to wait for the host as long as its settings say, because it may still be booting.
 	Wait bool
 }
@@ -106,15 +107,11 @@ func (s *session) addProfiles(profiles types.Map) diagnostics {
 	return diags
 }
 
-// node gives the node of a host, undialled.
-func (s *session) node(name string, h host) (*rabbitmq.Node, error) {
+// machine gives a host, undialled.
+func (s *session) machine(h host) (*remote.Host, error) {
 	settings, err := s.settings(h)
 	if err != nil {
-		return nil, fmt.Errorf("the host of %s: %w", name, err)
-	}
-	cli := h.Rabbitmqctl
-	if len(cli) == 0 {
-		cli = s.rabbitmqctl
+		return nil, err
 	}
 	address := h.Address
 	if settings.Port != 0 && settings.Port != ssh.DefaultPort {
@@ -122,11 +119,23 @@ func (s *session) node(name string, h host) (*rabbitmq.Node, error) {
 	}
 	lasting := settings.Config
 	lasting.Purpose = "lock"
-	machine := remote.New(s.pool.Host(settings.Config), address, remote.Options{
+	return remote.New(s.pool.Host(settings.Config), address, remote.Options{
 		Become: settings.Become, BecomeMethod: settings.BecomeMethod, BecomeUser: settings.BecomeUser,
 		BecomePassword: remote.NewSecret(settings.BecomePassword), Lasting: s.pool.Host(lasting), Logger: logger(),
-	})
-	return rabbitmq.New(machine, rabbitmq.Config{Name: name, CLI: cli, Service: h.Service}), nil
+	}), nil
+}
+
+// node gives the node of a host, undialled.
+func (s *session) node(name string, h host) (*rabbitmq.Node, error) {
+	machine, err := s.machine(h)
+	if err != nil {
+		return nil, fmt.Errorf("the host of %s: %w", name, err)
+	}
+	cli := h.Rabbitmqctl
+	if len(cli) == 0 {
+		cli = s.rabbitmqctl
+	}
+	return rabbitmq.New(machine, rabbitmq.Config{Name: name, CLI: cli, Service: h.Service, Commands: h.Commands}), nil
 }
 
 // oneRestart gives a restart of node's broker that waits for its turn: brokers of one run restart one at a time.
@@ -184,10 +193,14 @@ func (s *session) discover(ctx context.Context, node, address string) (others ma
 	for _, member := range o.Status.Members() {
 		if member != node {
 			others[member] = rabbitmq.HostPart(member)
+			if rabbitmq.HostPart(member) == rabbitmq.HostPart(node) {
+				others[member] = address // the same machine, which may know itself by a loopback address
+				continue
+			}
 			names = append(names, rabbitmq.HostPart(member))
 		}
 	}
-	if net.ParseIP(address) == nil || len(others) == 0 {
+	if net.ParseIP(address) == nil || len(names) == 0 {
 		return others, o.Status.ClusterName, nil
 	}
 	status, err := asked.Status(ctx, rabbitmq.Ask{Resolve: names})

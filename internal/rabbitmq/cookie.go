@@ -48,8 +48,46 @@ type Cookie struct {
 	Path  string
 	Hash  string // as CookieHash; empty when the broker's account cannot read the file
 	Mode  string // four octal digits
-	Owner string
+	Owner string // a name, or a number that has none
+	UID   string
 	value remote.Secret
+}
+
+// CookieAt is a cookie file and whose it is. Only Path must be given.
+type CookieAt struct {
+	Path   string
+	Inside string   // its path as the broker sees it, where that is another: in a container
+	Owner  string   // the account it belongs to; default: the broker's, in a container whoever has it already
+	Nodes  []string // the nodes that run with it; default: the one that rabbitmqctl talks to
+}
+
+// owner is the account that the file is to belong to.
+func (n *Node) owner(file CookieAt, found Cookie) string {
+	switch {
+	case file.Owner != "" && file.Owner == found.UID:
+		return found.Owner // the same, by its name
+	case file.Owner != "":
+		return file.Owner
+	case !n.packaged() && found.Owner != "":
+		return found.Owner
+	}
+	return n.account()
+}
+
+// FileOwner is the account that a cookie file belongs to where nothing else is said; it is not known beforehand for a
+// broker in a container.
+func (n *Node) FileOwner() (account string, known bool) { return n.account(), n.packaged() }
+
+// takers are the nodes that take the cookie of a file.
+func (n *Node) takers(file CookieAt) []*Node {
+	if len(file.Nodes) == 0 {
+		return []*Node{n}
+	}
+	var nodes []*Node
+	for _, name := range file.Nodes {
+		nodes = append(nodes, n.Through(name))
+	}
+	return nodes
 }
 
 // Value is the cookie itself, without line ends.
@@ -64,9 +102,6 @@ func (c Cookie) usable(account string) bool {
 
 // ModeUsable tells whether Erlang accepts the mode of a cookie file.
 func ModeUsable(mode string) bool { return mode == "0400" || mode == "0600" }
-
-// Account is the account on the host that the node's files belong to.
-func (n *Node) Account() string { return n.account() }
 
 // CookiePath finds where the cookie file of the host's broker is.
 func (n *Node) CookiePath(ctx context.Context) (string, error) {
@@ -90,7 +125,7 @@ func (n *Node) ReadCookie(ctx context.Context, file string) (Cookie, error) {
 	if err != nil {
 		return Cookie{}, err
 	}
-	return Cookie{Path: file, Hash: CookieHash(f.Content.Reveal()), Mode: fmt.Sprintf("%04o", f.Mode.Perm()), Owner: f.Owner, value: f.Content}, nil
+	return Cookie{Path: file, Hash: CookieHash(f.Content.Reveal()), Mode: fmt.Sprintf("%04o", f.Mode.Perm()), Owner: f.Owner, UID: f.UID, value: f.Content}, nil
 }
 
 // RestartNeededError tells that a broker runs with a cookie that no file has, so that only a restart can change it.
@@ -106,44 +141,67 @@ func (e *RestartNeededError) Error() string {
 var rotateScript string
 
 // SetCookie makes value the cookie of the host: in the file, whole and with the right owner and mode or not at all, and
-// in the running broker, without a restart and without closing a link or a client's connection. It picks up where an
-// earlier run was cut off. Only when the broker runs with a cookie that no file has is it restarted, and only when
+// in the running brokers, without a restart and without closing a link or a client's connection. It picks up where an
+// earlier run was cut off. Only when a broker runs with a cookie that no file has is it restarted, and only when
 // restart says so.
-func (n *Node) SetCookie(ctx context.Context, file string, value remote.Secret, restart func(context.Context) error) error {
+func (n *Node) SetCookie(ctx context.Context, file CookieAt, value remote.Secret, restart func(context.Context) error) error {
 	want := CookieHash(value.Reveal())
-	found, err := n.ReadCookie(ctx, file)
+	found, err := n.ReadCookie(ctx, file.Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err == nil && !found.usable(n.account()) && CheckCookie(found.Value().Reveal()) == nil {
+	owner := n.owner(file, found)
+	if err == nil && !found.usable(owner) && CheckCookie(found.Value().Reveal()) == nil {
 		// Its content may be what the broker runs with: make it readable before anything else is written.
-		if err := n.writeCookie(ctx, file, found.Value()); err != nil {
+		if err := n.writeCookie(ctx, file.Path, owner, found.Value()); err != nil {
 			return err
 		}
-		found.Owner, found.Mode = n.account(), "0400"
+		found.Owner, found.Mode = owner, "0400"
 	}
-	if err == nil && found.usable(n.account()) {
-		live, err := n.liveCookie(ctx)
-		if err != nil {
+	rest := n.takers(file)
+	if err == nil && found.usable(owner) {
+		var old, others []*Node
+		for _, node := range rest {
+			live, err := node.liveCookie(ctx)
+			if err != nil {
+				return err
+			}
+			if live == found.Hash && live != want {
+				old = append(old, node)
+			} else {
+				others = append(others, node)
+			}
+		}
+		if len(old) > 0 {
+			if err := n.rotate(ctx, file, owner, old, value); err != nil || len(others) == 0 {
+				return err
+			}
+			found.Hash, rest = want, others
+		}
+	}
+	// What is left is down, or runs with the wanted cookie already, or with one that this file did not have.
+	if found.Hash != want || !ModeUsable(found.Mode) || found.Owner != owner {
+		if err := n.writeCookie(ctx, file.Path, owner, value); err != nil {
 			return err
 		}
-		if live == found.Hash && live != want {
-			return n.rotate(ctx, file, value)
-		}
 	}
-	// The broker is down, or runs with the wanted cookie already, or with one that this file did not have.
-	if found.Hash != want || !ModeUsable(found.Mode) || found.Owner != n.account() {
-		if err := n.writeCookie(ctx, file, value); err != nil {
+	for _, node := range rest {
+		if err := node.checkTaken(ctx, file, want, restart); err != nil {
 			return err
 		}
 	}
+	return n.removePending(ctx, file.Path)
+}
+
+// checkTaken makes sure that the node, if it runs, runs with the cookie that its file has now.
+func (n *Node) checkTaken(ctx context.Context, file CookieAt, want string, restart func(context.Context) error) error {
 	live, err := n.liveCookie(ctx)
 	if err != nil {
 		return err
 	}
 	if live == rejected {
 		if restart == nil {
-			return &RestartNeededError{Host: n.host.Address(), Node: n.config.Name, Path: file}
+			return &RestartNeededError{Host: n.host.Address(), Node: n.config.Name, Path: file.Path}
 		}
 		if err := restart(ctx); err != nil {
 			return err
@@ -153,9 +211,9 @@ func (n *Node) SetCookie(ctx context.Context, file string, value remote.Secret, 
 		}
 	}
 	if live != "" && live != want {
-		return fmt.Errorf("the broker on host %s runs with cookie hash %s although %s holds %s: RABBITMQ_ERLANG_COOKIE or a -setcookie in its environment overrides the file", n.host.Address(), live, file, want)
+		return fmt.Errorf("the broker on host %s runs with cookie hash %s although %s holds %s: RABBITMQ_ERLANG_COOKIE or a -setcookie in its environment overrides the file", n.host.Address(), live, file.Path, want)
 	}
-	return n.removePending(ctx, file)
+	return nil
 }
 
 // rejected is what liveCookie returns for a broker that does not take the file's cookie.
@@ -176,35 +234,55 @@ func (n *Node) liveCookie(ctx context.Context) (string, error) {
 	return "", err
 }
 
-func (n *Node) writeCookie(ctx context.Context, file string, value remote.Secret) error {
-	return n.host.WriteFile(ctx, n.account(), remote.File{Path: file, Content: value, Mode: 0o400})
+func (n *Node) writeCookie(ctx context.Context, file, owner string, value remote.Secret) error {
+	f, user := remote.File{Path: file, Content: value, Mode: 0o400}, n.account()
+	if owner != user {
+		f.Owner, user = owner, "root" // nobody else may give a file away
+	}
+	return n.host.WriteFile(ctx, user, f)
 }
 
 // pending is where a new cookie waits until the broker has taken it.
 func pending(file string) string { return file + ".new" }
 
-// rotate makes a running broker take a new cookie and then renames the file, in one remote command, so that the time in
-// which rabbitmqctl is locked out is as short as can be. The cookie goes through a file: it is in no argument list.
-func (n *Node) rotate(ctx context.Context, file string, value remote.Secret) error {
-	if err := n.writeCookie(ctx, pending(file), value); err != nil {
+// rotate makes running brokers take a new cookie, one after the other, and then renames the file, in the same remote
+// command as the last of them, so that the time in which rabbitmqctl is locked out is as short as can be. The cookie goes
+// through a file: it is in no argument list.
+func (n *Node) rotate(ctx context.Context, file CookieAt, owner string, nodes []*Node, value remote.Secret) error {
+	if err := n.writeCookie(ctx, pending(file.Path), owner, value); err != nil {
 		return err
+	}
+	inside := file.Path
+	if file.Inside != "" {
+		inside = file.Inside
 	}
 	// Works on OTP 23 to 29, and erlang:set_cookie/1 is not needed (measured).
-	expression := fmt.Sprintf(`{ok,C}=file:read_file("%s"),K=binary_to_atom(C,latin1),true=erlang:set_cookie(node(),K),K=:=erlang:get_cookie().`, pending(file))
-	argv := append([]string{pending(file), file}, n.tool("rabbitmqctl", "-q", "eval", expression)...)
-	result, err := n.host.Script(ctx, n.account(), rotateScript, argv...)
-	if err != nil {
-		return err
+	expression := fmt.Sprintf(`{ok,C}=file:read_file("%s"),K=binary_to_atom(C,latin1),true=erlang:set_cookie(node(),K),K=:=erlang:get_cookie().`, pending(inside))
+	for i, node := range nodes {
+		renamed := ""
+		if i == len(nodes)-1 {
+			renamed = file.Path
+		}
+		argv := append([]string{pending(file.Path), renamed}, node.tool("rabbitmqctl", "-q", "eval", expression)...)
+		result, err := n.host.Script(ctx, n.account(), rotateScript, argv...)
+		if err != nil {
+			return err
+		}
+		if result.ExitCode != 0 {
+			text := string(result.Stderr) + "\n" + string(result.Stdout)
+			return &CommandError{Host: n.host.Address(), Node: node.config.Name, Command: []string{"rabbitmqctl", "eval", "…set_cookie…"}, Exit: result.ExitCode, Kind: classify(text), Text: cause(result.Stdout, result.Stderr)}
+		}
 	}
-	if result.ExitCode != 0 {
-		text := string(result.Stderr) + "\n" + string(result.Stdout)
-		return &CommandError{Host: n.host.Address(), Node: n.config.Name, Command: []string{"rabbitmqctl", "eval", "…set_cookie…"}, Exit: result.ExitCode, Kind: classify(text), Text: cause(result.Stdout, result.Stderr)}
+	for _, node := range nodes {
+		live, err := node.liveCookie(ctx)
+		if err == nil && live != CookieHash(value.Reveal()) {
+			err = fmt.Errorf("the broker on host %s was told its new cookie and does not run with it", n.host.Address())
+		}
+		if err != nil {
+			return err
+		}
 	}
-	live, err := n.liveCookie(ctx)
-	if err == nil && live != CookieHash(value.Reveal()) {
-		err = fmt.Errorf("the broker on host %s was told its new cookie and does not run with it", n.host.Address())
-	}
-	return err
+	return nil
 }
 
 func (n *Node) removePending(ctx context.Context, file string) error {
@@ -212,8 +290,11 @@ func (n *Node) removePending(ctx context.Context, file string) error {
 	return err
 }
 
-// Restart restarts the broker's unit and returns when its boot ended.
+// Restart restarts the broker by its unit or its commands and returns when its boot ended.
 func (n *Node) Restart(ctx context.Context) error {
+	if n.config.Commands != nil {
+		return n.restartByCommand(ctx)
+	}
 	result, err := n.host.Run(ctx, remote.Command{Args: []string{"systemctl", "restart", n.config.Service}, User: "root"})
 	if err != nil {
 		return err

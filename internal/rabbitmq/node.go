@@ -24,6 +24,8 @@ type Config struct {
 	Name    string   // the Erlang node name; empty for the host's default node
 	CLI     []string // argv prefix that stands for rabbitmqctl; default: rabbitmqctl as the broker's account
 	Service string   // the systemd unit; default rabbitmq-server
+	// Commands take the unit's place where there is none.
+	Commands *Commands
 }
 
 // Node is one RabbitMQ node, driven through a host: its own, or a peer's when its own cannot be reached.
@@ -38,7 +40,7 @@ func New(host *remote.Host, config Config) *Node {
 	if len(config.CLI) == 0 {
 		config.CLI = []string{"rabbitmqctl"}
 	}
-	if config.Service == "" {
+	if config.Service == "" && config.Commands == nil {
 		config.Service = "rabbitmq-server"
 	}
 	return &Node{host: host, config: config, quick: &quickCarrier{}}

@@ -37,13 +37,13 @@ func (n *Node) Observe(ctx context.Context, ask Ask) (Observation, error) {
 	}
 	if err := n.checkCookie(ctx, facts.Home); err != nil {
 		var missing *CookieMissingError
-		if errors.As(err, &missing) && facts.Unit.Down() {
+		if errors.As(err, &missing) && n.atRest(facts) {
 			return o, nil // the broker makes its cookie when it first starts
 		}
 		return o, err
 	}
 	status, err := n.Status(ctx, ask)
-	if IsKind(err, NodeDown) {
+	if IsKind(err, NodeDown) || IsKind(err, EpmdUnreachable) && n.atRest(facts) { // epmd ends with the last node in some packages
 		return o, nil
 	}
 	if err != nil {

@@ -48,6 +48,8 @@ Inventory = fun() -> VHs = rabbit_vhost:list_names(),
 First = fun(Up) -> case lists:sort([N || N <- Of, lists:member(N, Up)]) of [] -> Of =:= []; [N | _] -> N =:= B(node()) end end,
 Peers = fun() -> {ok, {L, _}} = rabbit_peer_discovery:discover_cluster_nodes(), Bs(L) end,
 Resolve = fun(H) -> #{host => B(H), addresses => Bs([inet:ntoa(A) || Fam <- [inet, inet6], A <- T(fun() -> {ok, As} = inet:getaddrs(H, Fam), As end, [])])} end,
+%% The addresses of the machine's own interfaces, loopback included.
+Own = fun() -> {ok, Ifs} = inet:getifaddrs(), Bs(lists:usort([inet:ntoa(A) || {_, Os} <- Ifs, {addr, A} <- Os])) end,
 R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting() end, false),
   store => case Kh of true -> khepri; _ -> mnesia end, raft_state => Raft,
   version => B(T(fun() -> rabbit:product_version() end, T(fun() -> element(2, application:get_key(rabbit, vsn)) end, <<>>))),
@@ -60,7 +62,7 @@ R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting
   maintenance => B(T(fun() -> rabbit_maintenance:status_local_read(node()) end, <<>>)),
   data_dir => B(T(fun() -> rabbit:data_dir() end, T(fun() -> rabbit_mnesia:dir() end, <<>>))),
   boot => B(T(fun() -> {ok, Bt} = file:read_file("/proc/sys/kernel/random/boot_id"), hd(binary:split(Bt, <<10>>)) end, <<>>)),
-  resolves => [Resolve(H) || H <- Hosts],
+  resolves => [Resolve(H) || H <- Hosts], addresses => case Hosts of [] -> []; _ -> T(Own, []) end,
   peers => case Run andalso lists:member(peers, Want) of true -> T(Peers, error); false -> null end,
   inventory => case Run andalso lists:member(inventory, Want) andalso First(Bs(proplists:get_value(running_nodes, St, []))) of true -> T(Inventory, error); false -> null end},
 io:put_chars(["MARKER", rabbit_json:encode(R), 10]).

@@ -88,6 +88,7 @@ type Status struct {
 	DataDir      string      `json:"data_dir"`
 	Boot         string      `json:"boot"` // the boot id of the kernel the node runs on; empty where there is none
 	Resolves     []Resolved  `json:"resolves"`
+	Addresses    []string    `json:"addresses"` // of the machine's own interfaces, where Resolve was asked
 
 	// Peers is nil when peer discovery was not asked for or gave no answer.
 	Peers []string `json:"-"`

@@ -23,6 +23,9 @@ type Facts struct {
 	Boot    string   // the kernel's boot id, which tells machines apart
 	Unit    Unit     // the broker's systemd unit
 	Running []string // commands of RabbitMQ's CLI tools that run right now and change something
+	// EpmdAsked tells that the host's port mapper was asked, which is done where no unit tells of the broker.
+	EpmdAsked  bool
+	Registered []string // the nodes that it knows, without their host
 }
 
 // Unit is the state of a systemd unit in systemd's words; empty where there is no systemd.
@@ -93,6 +96,10 @@ func parseFacts(out, address string) (Facts, error) {
 			if isChange(value) {
 				f.Running = append(f.Running, value)
 			}
+		case "epmd":
+			f.EpmdAsked = true
+		case "registered":
+			f.Registered = append(f.Registered, value)
 		case "end":
 			ended = true
 		}
@@ -174,9 +181,12 @@ func (n *Node) checkCookie(ctx context.Context, home string) error {
 	return nil
 }
 
-// StartService starts the broker's unit and returns when systemd calls it active, which is when the boot ended. A
-// unit that failed before is cleared first: the newest units refuse a sixth start within ten minutes (measured).
+// StartService has the broker's unit, or its start command, start it. The boot is AwaitService's to wait for. A unit that
+// failed before is cleared first: the newest units refuse a sixth start within ten minutes (measured).
 func (n *Node) StartService(ctx context.Context) error {
+	if n.config.Commands != nil {
+		return n.startByCommand(ctx)
+	}
 	if _, err := n.host.Run(ctx, remote.Command{Args: []string{"systemctl", "reset-failed", n.config.Service}, User: "root", Timeout: readTimeout}); err != nil {
 		return err
 	}
@@ -190,8 +200,11 @@ func (n *Node) StartService(ctx context.Context) error {
 	return nil
 }
 
-// AwaitService waits until the broker's unit is active. It gives up when systemd does, or when ctx ends.
+// AwaitService waits until the broker's unit is active, which is when its boot ended. It gives up when systemd does, or when ctx ends.
 func (n *Node) AwaitService(ctx context.Context) error {
+	if n.config.Commands != nil {
+		return n.awaitStarted(ctx)
+	}
 	for {
 		facts, err := n.Facts(ctx)
 		if err != nil {

@@ -3,6 +3,8 @@ package remote
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -17,7 +19,13 @@ type File struct {
 	Mode    fs.FileMode // permission bits
 	Owner   string      // a name, or a number that has none; empty when written: whoever writes it
 	Group   string
+	UID     string // the owner's number, when read
+	// Replaces is the content that the file must still have when it is written; zero: whatever it has.
+	Replaces Secret
 }
+
+// ErrChanged is found in the error of a write whose file no longer has the content that it was to replace.
+var ErrChanged = errors.New("the file was changed meanwhile by somebody else")
 
 // Exit codes of the scripts below, apart from those that shells and the programs in them use.
 const (
@@ -26,6 +34,7 @@ const (
 	exitIrregular = 43
 	exitTooLarge  = 44
 	exitShort     = 45
+	exitChanged   = 46
 )
 
 // readFile prints one line about the file and then its content. stat's words, not `test -e`, tell an absent file from
@@ -84,7 +93,7 @@ func (h *Host) ReadFile(ctx context.Context, user, name string, limit int) (File
 	}
 	return File{
 		Path: name, Content: NewSecret(content), Mode: fs.FileMode(mode) & fs.ModePerm,
-		Owner: named(fields[3], fields[1]), Group: named(fields[4], fields[2]),
+		Owner: named(fields[3], fields[1]), UID: fields[1], Group: named(fields[4], fields[2]),
 	}, nil
 }
 
@@ -103,6 +112,7 @@ const writeFile = `set -eu; umask 077; f=$1; n=$2; m=$3; o=$4; t=; ` +
 	`if test -L "$f"; then f=$(readlink -f -- "$f"); fi; ` +
 	`t=$(mktemp "${f%/*}/.tmp.XXXXXXXXXX"); cat >"$t"; ` +
 	`test "$(wc -c <"$t")" -eq "$n" || { echo "the content was cut off" >&2; exit 45; }; ` +
+	`test -z "${5-}" || test "$(sha256sum <"$f" | cut -c1-64)" = "$5" || { echo "changed" >&2; exit 46; }; ` +
 	`test -z "$o" || chown -- "$o" "$t"; chmod -- "$m" "$t"; sync "$t" 2>/dev/null || :; ` +
 	`mv -f -- "$t" "$f"; t=; sync "${f%/*}/" 2>/dev/null || :; ` +
 	`if command -v restorecon >/dev/null 2>&1; then restorecon "$f" || :; fi`
@@ -120,13 +130,20 @@ func (h *Host) WriteFile(ctx context.Context, user string, f File) error {
 	if f.Group != "" {
 		owner += ":" + f.Group
 	}
+	args := []string{"/bin/sh", "-c", writeFile, "sh", f.Path, strconv.Itoa(f.Content.Len()), fmt.Sprintf("%04o", f.Mode), owner}
+	if !f.Replaces.IsZero() {
+		args = append(args, fmt.Sprintf("%x", sha256.Sum256(f.Replaces.Reveal())))
+	}
 	result, err := h.Run(ctx, Command{
-		Args:  []string{"/bin/sh", "-c", writeFile, "sh", f.Path, strconv.Itoa(f.Content.Len()), fmt.Sprintf("%04o", f.Mode), owner},
+		Args:  args,
 		User:  user,
 		Stdin: f.Content,
 	})
 	if err != nil {
 		return fmt.Errorf("write %s on %s: %w", f.Path, h.address, err)
+	}
+	if result.ExitCode == exitChanged {
+		return fmt.Errorf("write %s on %s: %w", f.Path, h.address, ErrChanged)
 	}
 	if result.ExitCode != 0 {
 		return fmt.Errorf("write %s on %s as %s: %w", f.Path, h.address, h.account(user), fileError(strings.TrimSpace(string(result.Stderr)), result.ExitCode))
