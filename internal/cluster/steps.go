@@ -81,6 +81,11 @@ func (f *Fleet) awaitBoot(ctx context.Context, node *rabbitmq.Node) error {
 // join makes node a member. The world was looked at just before; the seed is looked at once more after the joiner
 // stopped, because 4.3 wipes the joiner and then fails when the seed's application is not running (measured).
 func (f *Fleet) join(ctx context.Context, node, seed *rabbitmq.Node, step topology.Step) error {
+	if step.Unproved {
+		if err := meet(ctx, node, seed); err != nil {
+			return err
+		}
+	}
 	return f.stopped(ctx, node, func() error {
 		status, err := seed.Status(ctx, rabbitmq.Ask{})
 		if err != nil {

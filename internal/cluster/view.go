@@ -34,9 +34,14 @@ func view(o rabbitmq.Observation, err error) topology.View {
 		NoMajority: !s.MetadataMajority(),
 		Holds:      holdings(s.Inventory),
 		Discovers:  s.Peers,
+		Machine:    s.Boot,
+		Addresses:  s.Addresses,
 	}
 	if v.State == topology.Down {
 		v.Why = "its service is " + o.Facts.Unit.String()
+		if o.Facts.Unit.Active == "" {
+			v.Why = "no Erlang node of that name runs on its host"
+		}
 	}
 	if members := s.Members(); len(members) > 0 {
 		v.Members = map[string]topology.Type{}
@@ -53,9 +58,10 @@ func view(o rabbitmq.Observation, err error) topology.View {
 		}
 	}
 	for _, r := range s.Resolves {
-		if len(r.Addresses) == 0 {
-			v.Unresolved = append(v.Unresolved, r.Host)
+		if v.Resolves == nil {
+			v.Resolves = map[string][]string{}
 		}
+		v.Resolves[r.Host] = r.Addresses
 	}
 	return v
 }

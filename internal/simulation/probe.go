@@ -84,7 +84,7 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 	}
 	resolves := []any{}
 	for _, host := range hosts {
-		addresses := []string{"192.0.2.1"}
+		addresses := []string{b.fleet.address(host)}
 		if host == b.unresolved {
 			addresses = []string{}
 		}
@@ -98,7 +98,7 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 		"node": b.Name, "running": runs, "booting": b.app == booting, "store": store, "raft_state": raft, "version": b.version.Number,
 		"otp": b.version.OTP, "disc": discs, "ram": rams, "last_known": lastKnown, "running_nodes": sees, "cluster_name": name,
 		"cluster_id": id, "partitions": partitions, "cookie_hash": b.cookieHash(), "maintenance": "regular",
-		"data_dir": "/var/lib/rabbitmq/mnesia/" + b.Name, "boot": b.boot, "resolves": resolves, "peers": nil, "inventory": nil,
+		"data_dir": "/var/lib/rabbitmq/mnesia/" + b.Name, "boot": b.boot, "resolves": resolves, "addresses": []string{"127.0.0.1", b.fleet.address(b.Name[strings.Index(b.Name, "@")+1:])}, "peers": nil, "inventory": nil,
 	}
 	if runs && slices.Contains(want, "peers") {
 		peers := b.discovers
@@ -111,6 +111,12 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 		answer["inventory"] = b.inventory()
 	}
 	return answer
+}
+
+// address is where a host is: hosts have different ones.
+func (f *Fleet) address(host string) string {
+	names := slices.Sorted(maps.Keys(f.brokers))
+	return fmt.Sprintf("192.0.2.%d", 1+slices.IndexFunc(names, func(name string) bool { return strings.HasSuffix(name, "@"+host) }))
 }
 
 // first tells whether this node is the first of those asked that runs.

@@ -1,7 +1,6 @@
 package topology
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -35,6 +34,7 @@ func (p *planner) join() {
 			p.expel(node)
 		}
 		step := Step{Kind: Join, Node: node, Via: p.seed(), Type: p.wish.Members[node], Loses: p.joinLoses(node)}
+		step.Unproved = !p.seen.finds(node, p.seed()) || !p.seen.finds(p.seed(), node)
 		p.checkJoin(node, step)
 		p.add(step)
 	}
@@ -107,8 +107,10 @@ func (p *planner) checkJoin(node string, step Step) {
 		p.refusal.refuse(RuleCookie, node, "Give both the same cookie, for example with rabbitmq_erlang_cookie.",
 			"it runs with cookie hash %s, and %s with %s", view.CookieHash, p.seed(), seed.CookieHash)
 	}
-	p.checkResolve(node, p.seed())
-	p.checkResolve(p.seed(), node)
+	for _, member := range p.base.Voices { // members form a full mesh
+		p.checkResolve(node, member)
+		p.checkResolve(member, node)
+	}
 	if major(view.Version) != major(seed.Version) {
 		p.refusal.refuse(RuleVersion, node, "Bring both to the same version.", "it runs RabbitMQ %s, and %s runs %s", view.Version, p.seed(), seed.Version)
 	}
@@ -129,14 +131,6 @@ func (p *planner) checkLeftBehind(node string) {
 			p.refusal.refuse(RuleMajority, node, "Start the other members of that cluster first, or take the node out of it there. There is no switch for this one.",
 				"it is in a cluster of %d of which %d run; without it fewer than a majority would", members, running)
 		}
-	}
-}
-
-func (p *planner) checkResolve(from, to string) {
-	host := to[strings.Index(to, "@")+1:]
-	if slices.Contains(p.seen[from].Unresolved, host) {
-		p.refusal.refuse(RuleResolve, from, fmt.Sprintf("Add a line for %s to /etc/hosts there, or to DNS.", host),
-			"it cannot resolve %s, the host name of %s", host, to)
 	}
 }
 

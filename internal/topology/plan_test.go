@@ -3,6 +3,7 @@ package topology
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +24,7 @@ import (
 //	start the service of rabbit@rmq2
 //
 // A node that runs and says nothing else lists and sees itself, holds nothing, has cookie A and version 3.10.8. Words:
-// lists, sees, cut, unresolved, discovers (lists of nodes or hosts), name, id, cookie, version, why; khepri, minority,
+// lists, sees, cut, discovers (lists of nodes), unresolved=rmq2, resolves=rmq2:10.0.0.2+fd00::2, at=10.0.0.1 (its addresses), name, id, cookie, version, why; khepri, minority,
 // unseen (not inspected), holds=vhost_orders, queue=classic:rmq1+rmq2:3:120 (copies, count, messages).
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -68,6 +69,9 @@ func told(steps []Step, err error) string {
 	var b strings.Builder
 	for _, s := range steps {
 		fmt.Fprintln(&b, s)
+		if s.Unproved {
+			fmt.Fprintln(&b, "  tries first whether they find each other")
+		}
 		if s.Loses != "" {
 			fmt.Fprintln(&b, "  loses", s.Loses)
 		}
@@ -158,7 +162,12 @@ func viewed(t *testing.T, d *datadriven.TestData, node string, words []string) V
 		case "cut":
 			v.Partitioned = fulls(value)
 		case "unresolved":
-			v.Unresolved = strings.Split(value, ",")
+			v.Resolves = merged(v.Resolves, map[string][]string{value: nil})
+		case "resolves":
+			host, addresses, _ := strings.Cut(value, ":")
+			v.Resolves = merged(v.Resolves, map[string][]string{host: strings.Split(addresses, "+")})
+		case "at":
+			v.Machine, v.Addresses = value, append(strings.Split(value, "+"), "127.0.0.1")
 		case "discovers":
 			v.Discovers = fulls(value)
 		case "name":
@@ -196,6 +205,14 @@ func queue(t *testing.T, text string) QueueGroup {
 		t.Fatal(err)
 	}
 	return QueueGroup{Type: parts[0], Copies: fulls(strings.ReplaceAll(parts[1], "+", ",")), Count: count, Messages: messages, Largest: []string{"q in /: " + parts[3]}, Exclusive: slices.Contains(parts, "exclusive")}
+}
+
+func merged(m, more map[string][]string) map[string][]string {
+	if m == nil {
+		return more
+	}
+	maps.Copy(m, more)
+	return m
 }
 
 func full(short string) string {

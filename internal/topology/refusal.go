@@ -18,7 +18,7 @@ const (
 	RuleDisagreement Rule = "members disagree about membership"
 	RuleMajority     Rule = "the metadata store has no majority, or would lose it"
 	RuleCookie       Rule = "the Erlang cookies differ"
-	RuleResolve      Rule = "a host name does not resolve"
+	RuleResolve      Rule = "a host name does not resolve to the right host"
 	RuleType         Rule = "the node type is not available"
 	RuleLastDisc     Rule = "no disc node would be left"
 	RuleVersion      Rule = "the versions do not fit together"

@@ -31,6 +31,9 @@ type Step struct {
 	Loses string
 	// StayStopped leaves a node stopped after it left, because its own peer discovery would make it join again.
 	StayStopped bool
+	// Unproved tells of a join that the two nodes resolve each other to addresses of which it cannot be told whose they
+	// are, as behind NAT: whether they lead to the right machine is tried right before it.
+	Unproved bool
 }
 
 // Starts tells whether the step only starts something: all such steps can be done side by side.

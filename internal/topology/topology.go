@@ -79,9 +79,14 @@ type View struct {
 	RAMAllowed bool // the version and store have RAM nodes
 	NoMajority bool // its metadata store cannot take writes
 
-	Holds      *Holdings // what it, or its cluster, holds; nil when not inspected
-	Discovers  []string  // whom its own peer discovery would make it join when it starts blank
-	Unresolved []string  // host names of other nodes that it cannot resolve
+	Holds     *Holdings // what it, or its cluster, holds; nil when not inspected
+	Discovers []string  // whom its own peer discovery would make it join when it starts blank
+
+	// Resolves are the addresses that the node finds for the host names of others; none for a name that it cannot
+	// resolve. A name that it was not asked for is not in it.
+	Resolves  map[string][]string
+	Addresses []string // of its machine's own interfaces; empty when unknown
+	Machine   string   // what tells its machine from others; empty when unknown
 }
 
 // lists tells whether the node counts other as a member of its cluster.
