@@ -231,7 +231,12 @@ type status struct {
 // clusterStatus asks a node of a host, not through the product.
 func clusterStatus(t *testing.T, h *lab.Host) status {
 	t.Helper()
-	out := ctl(t, h, "-q", "cluster_status", "--formatter", "json")
+	return parseStatus(t, h, ctl(t, h, "-q", "cluster_status", "--formatter", "json"))
+}
+
+// parseStatus finds the status in what cluster_status printed on a host.
+func parseStatus(t *testing.T, h *lab.Host, out string) status {
+	t.Helper()
 	for line := range strings.Lines(out) { // log lines stand before and after it
 		var s status
 		if strings.HasPrefix(line, "{") && json.Unmarshal([]byte(line), &s) == nil {
