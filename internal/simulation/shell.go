@@ -81,7 +81,7 @@ func (b *Broker) perform(ctx context.Context, user, line, input string) outcome 
 				return f.happen(ctx, b, c)
 			}
 		case len(a) == 4 && a[0] == "/bin/sh" && a[1] == "-c" && strings.HasPrefix(a[2], `echo "$0"; id -un; id -u;`):
-			return outcome{reply: reply{out: fmt.Sprintf("%s\n%s\n1000\nsudo\n%s\n", a[3], user, a[3])}}
+			return outcome{reply: reply{out: fmt.Sprintf("%s\n%s\n1000\nyes\n%s\n", a[3], user, a[3])}}
 		default:
 			return b.unknown("a line of the login shell")
 		}
