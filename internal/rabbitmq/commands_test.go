@@ -22,7 +22,7 @@ type machine struct {
 func (m *machine) Run(_ context.Context, line string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	if strings.Contains(line, "id -un; id -u") {
 		nonce := line[strings.LastIndex(line, " ")+1:]
-		_, _ = io.WriteString(stdout, nonce+"\ndeploy\n1000\nsudo\n"+nonce+"\n")
+		_, _ = io.WriteString(stdout, nonce+"\ndeploy\n1000\nyes\n"+nonce+"\n")
 		return 0, nil
 	}
 	m.ran = append(m.ran, line)
