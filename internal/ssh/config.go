@@ -95,6 +95,9 @@ type Config struct {
 	// LateKey says that the host may be so new that it does not know our key yet: a refused login is tried again, twice
 	// and slowly.
 	LateKey bool
+	// RefusedTimeout bounds the wait for a host whose port refuses connections: it is up, and has no sshd. Default:
+	// Timeout.
+	RefusedTimeout time.Duration
 	// ConnectTimeout bounds one attempt at one hop: connect, handshake and authentication. Default 15 seconds.
 	ConnectTimeout time.Duration
 	// KeepaliveInterval is the time between two probes of a connection; after three without an answer it is

@@ -153,10 +153,7 @@ func (p *Pool) get(ctx context.Context, cfg Config, parent *flight) (*Client, er
 	}
 	p.mu.Unlock()
 
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-	}
+	cause := p.await(ctx, cfg, f)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if parent != nil {
@@ -174,7 +171,34 @@ func (p *Pool) get(ctx context.Context, cfg Config, parent *flight) (*Client, er
 			e.flight = nil
 		}
 	}
-	return nil, f.gaveUp(cfg, context.Cause(ctx))
+	return nil, f.gaveUp(cfg, cause)
+}
+
+// await waits for a dial, and says why it ended before there was a result.
+func (p *Pool) await(ctx context.Context, cfg Config, f *flight) error {
+	var refused <-chan time.Time
+	if cfg.RefusedTimeout > 0 {
+		timer := time.NewTimer(cfg.RefusedTimeout)
+		defer timer.Stop()
+		refused = timer.C
+	}
+	for {
+		select {
+		case <-f.done:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-refused:
+			p.mu.Lock()
+			var last *DialError
+			told := errors.As(f.last, &last) && last.Kind == DialRefused
+			p.mu.Unlock()
+			if told {
+				return fmt.Errorf("refused for %s", cfg.RefusedTimeout)
+			}
+			refused = nil
+		}
+	}
 }
 
 // gaveUp tells a caller that leaves what the dial has met so far.

@@ -226,9 +226,13 @@ func TestGivingUpTellsWhatWasMet(t *testing.T) {
 		}
 		contains(t, err.Error(), append(c.says, "enough", cfg.Address(), "deploy")...)
 	}
-	cfg := configFor(t, silent)
-	cfg.Timeout = 10 * time.Millisecond
+	cfg := configFor(t, closed)
+	cfg.RefusedTimeout = 10 * time.Millisecond // else it would be five minutes
 	_, err := newPool(t).Get(testContext(t), cfg)
+	contains(t, as[*DialError](t, err).Error(), "connection refused", "refused for 10ms")
+	cfg = configFor(t, silent)
+	cfg.Timeout = 10 * time.Millisecond
+	_, err = newPool(t).Get(testContext(t), cfg)
 	contains(t, as[*DialError](t, err).Error(), "no connection within 10ms (timeout)", "firewall")
 }
 
