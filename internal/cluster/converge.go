@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,11 +29,17 @@ type StepError struct {
 	Step  topology.Step
 	Err   error
 	After string // what was found afterwards, or why it could not be found out
+	// Recovery is how members come back that wait for others in vain; empty when that is not the trouble.
+	Recovery string
 }
 
 // Error implements error.
 func (e *StepError) Error() string {
-	return fmt.Sprintf("could not %s: %s\nAfterwards: %s\nNothing else was done after that. Mend the cause and apply again: the run goes on from the state that it finds.", e.Step, e.Err, e.After)
+	text := fmt.Sprintf("could not %s: %s\nAfterwards: %s\nNothing else was done after that. Mend the cause and apply again: the run goes on from the state that it finds.", e.Step, e.Err, e.After)
+	if e.Recovery != "" {
+		text += "\n\n" + e.Recovery
+	}
+	return text
 }
 
 // Unwrap gives the cause.
@@ -40,7 +47,7 @@ func (e *StepError) Unwrap() error { return e.Err }
 
 // full is everything that a plan is made from.
 func (f *Fleet) full() rabbitmq.Ask {
-	return rabbitmq.Ask{Inventory: true, Of: f.names(), Peers: true, Resolve: f.hosts()}
+	return rabbitmq.Ask{Inventory: true, Of: f.names(), Peers: true, Replicas: true, Resolve: f.hosts()}
 }
 
 // Preview returns the steps that Converge would take, or the *topology.Refusal with which it would end, and changes
@@ -59,29 +66,43 @@ func (f *Fleet) PreviewDissolve(ctx context.Context, wish topology.Wish) ([]topo
 	return topology.Plan(last, seen)
 }
 
-// Dissolve takes all members but one out of their cluster, and leaves that one with its data.
-func (f *Fleet) Dissolve(ctx context.Context, wish topology.Wish) error {
+// Dissolve takes all members but one out of their cluster, and leaves that one with its data. It returns those of the
+// wish that are no members any more and whose hosts gave no answer: nothing was done there.
+func (f *Fleet) Dissolve(ctx context.Context, wish topology.Wish) (skipped []string, err error) {
 	seen, err := f.quietly(ctx, f.full())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	last, ok := topology.Dissolve(wish, seen)
 	if !ok {
-		return &NobodyRunsError{Nodes: told(seen)}
+		return nil, &NobodyRunsError{Nodes: told(seen)}
+	}
+	base, _ := seen.Base(wish)
+	for _, node := range slices.Sorted(maps.Keys(wish.Members)) {
+		if _, member := base.Members[node]; !member && (seen[node].State == topology.Unreachable || seen[node].State == topology.Failed) {
+			skipped = append(skipped, tell(seen, topology.Step{Node: node}))
+		}
 	}
 	_, err = f.converge(ctx, last, seen)
-	return err
+	return skipped, err
 }
 
-// TakeOut makes the leaving members of a wish leave. A member that cannot be told to have left, because nobody who could
-// know runs, is an error.
-func (f *Fleet) TakeOut(ctx context.Context, wish topology.Wish) error {
+// TakeOut makes the leaving members of a wish leave, and before them those of others that do not run: who leaves while a
+// dead one stays may take the majority away that would forget it. A member that cannot be told to have left, because
+// nobody who could know runs, is an error.
+func (f *Fleet) TakeOut(ctx context.Context, wish topology.Wish, others func() []string) error {
 	seen, err := f.quietly(ctx, f.full())
 	if err != nil {
 		return err
 	}
-	if _, ok := seen.Base(wish); !ok {
+	base, ok := seen.Base(wish)
+	if !ok {
 		return &NobodyRunsError{Nodes: told(seen)}
+	}
+	for _, node := range others() {
+		if _, member := base.Members[node]; member && !base.Runs(node) && !slices.Contains(wish.Leaving, node) {
+			wish.Leaving = append(slices.Clone(wish.Leaving), node)
+		}
 	}
 	_, err = f.converge(ctx, wish, seen)
 	return err
@@ -131,13 +152,21 @@ func (f *Fleet) converge(ctx context.Context, wish topology.Wish, seen topology.
 			}
 			continue
 		}
+		var refusal *topology.Refusal
+		if errors.As(err, &refusal) && len(refusal.Startable()) > 0 {
+			steps, err = refusal.Startable(), nil
+		}
 		if err != nil {
 			return topology.Reading{}, err
 		}
 		batch := sideBySide(steps)
 		if failed := f.do(ctx, batch); failed != nil {
-			failed.After = f.afterwards(ctx, failed.Step)
+			f.afterwards(ctx, wish, failed)
 			return topology.Reading{}, failed
+		}
+		if batch[0].Kind == topology.Leave {
+			// It left, and may have been left stopped on purpose: it is not half way any more.
+			wish.Leaving = slices.DeleteFunc(slices.Clone(wish.Leaving), func(node string) bool { return node == batch[0].Node })
 		}
 		if seen, err = f.shown(ctx, batch); err != nil {
 			return topology.Reading{}, err
@@ -198,15 +227,19 @@ func (f *Fleet) shown(ctx context.Context, steps []topology.Step) (topology.Snap
 	}
 }
 
-// afterwards says what a failed step left behind: the outcome of a command is read, never guessed.
-func (f *Fleet) afterwards(ctx context.Context, step topology.Step) string {
+// afterwards finds out what a failed step left behind: the outcome of a command is read, never guessed.
+func (f *Fleet) afterwards(ctx context.Context, wish topology.Wish, failed *StepError) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recovery)
 	defer cancel()
 	seen, err := f.quietly(ctx, rabbitmq.Ask{})
 	if err != nil {
-		return err.Error()
+		failed.After = err.Error()
+		return
 	}
-	return tell(seen, step)
+	failed.After = tell(seen, failed.Step)
+	if failed.Step.Starts() {
+		failed.Recovery = topology.Recovery(wish, seen)
+	}
 }
 
 // tell says in words how the two sides of a step look.
@@ -231,6 +264,7 @@ func tell(seen topology.Snapshot, step topology.Step) string {
 
 var words = map[topology.State]string{
 	topology.Stopped: "up with its application stopped",
+	topology.Paused:  "paused by RabbitMQ itself",
 	topology.Booting: "booting",
 	topology.Running: "running",
 }

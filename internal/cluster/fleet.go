@@ -53,7 +53,48 @@ func (f *Fleet) look(ctx context.Context, ask rabbitmq.Ask) sighting {
 	if ask.Inventory {
 		f.completeInventory(ctx, &seen)
 	}
+	if ask.Peers {
+		f.askThroughPeers(ctx, seen.Snapshot)
+	}
 	return seen
+}
+
+// askThroughPeers asks members whose own host does not answer whom they would join again, through a member that sees
+// them: they leave the same way.
+func (f *Fleet) askThroughPeers(ctx context.Context, seen topology.Snapshot) {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	discovers := map[string][]string{}
+	for name, v := range seen {
+		voice := ""
+		for other, word := range seen {
+			if word.State == topology.Running && slices.Contains(word.Running, name) {
+				voice = other
+			}
+		}
+		if v.State != topology.Unreachable || voice == "" {
+			continue
+		}
+		peer, err := f.node(voice)
+		if err != nil {
+			continue
+		}
+		all.Go(func() {
+			status, err := peer.Through(name).Status(ctx, rabbitmq.Ask{Peers: true})
+			if err != nil {
+				return // it is asked again before it leaves
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			discovers[name] = status.Peers
+		})
+	}
+	all.Wait()
+	for name, peers := range discovers {
+		v := seen[name]
+		v.Discovers = peers
+		seen[name] = v
+	}
 }
 
 // completeInventory asks a voice of a cluster for the inventory when whoever should have given it did not answer.

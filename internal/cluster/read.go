@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -13,45 +14,45 @@ import (
 // hedge is how long a read waits for one member before it asks the next as well.
 const hedge = 3 * time.Second
 
-// Read says what the cluster of the known members is. One answer of one member is enough when it shows exactly the
-// known members, all running; only when something is off are all of them asked.
-func (f *Fleet) Read(ctx context.Context, known map[string]topology.Type) (topology.Reading, error) {
-	seen := f.Memory.share(ctx, "glance", f.places(), f.glance)
-	if !showsExactly(known, seen) {
-		seen = f.all(ctx)
-	}
+// Read says what the cluster of the known members is, and with replicas which of them lack some. One answer of one member
+// is enough when it shows exactly the known members, all running; only when something is off are all of them asked.
+func (f *Fleet) Read(ctx context.Context, known map[string]topology.Type, replicas bool) (topology.Reading, error) {
+	seen := f.glanced(ctx, rabbitmq.Ask{Replicas: replicas}, func(seen topology.Snapshot) bool { return showsExactly(known, seen) })
 	return topology.Read(known, seen)
 }
 
 // ReadMember says whether node is a member, as topology.ReadMember. All members of one cluster share the look.
-func (f *Fleet) ReadMember(ctx context.Context, node string, peers []string) (m topology.Member, name string, found bool, err error) {
-	seen := f.Memory.share(ctx, "glance", f.places(), f.glance)
-	if !shows(node, seen) {
-		seen = f.all(ctx)
-	}
+func (f *Fleet) ReadMember(ctx context.Context, node string, peers []string, replicas bool) (m topology.Member, r topology.Reading, found bool, err error) {
+	seen := f.glanced(ctx, rabbitmq.Ask{Replicas: replicas}, func(seen topology.Snapshot) bool { return shows(node, seen) })
 	return topology.ReadMember(node, peers, seen)
 }
 
-// all asks every node.
-func (f *Fleet) all(ctx context.Context) topology.Snapshot {
-	return f.Memory.share(ctx, "look", f.places(), func(ctx context.Context) topology.Snapshot { return f.look(ctx, rabbitmq.Ask{}).Snapshot })
+// glanced glances, and asks every node unless that is enough, or nobody of them runs, which a glance finds out by asking
+// them all.
+func (f *Fleet) glanced(ctx context.Context, ask rabbitmq.Ask, enough func(topology.Snapshot) bool) topology.Snapshot {
+	about := fmt.Sprintf("%+v", ask)
+	seen := f.Memory.share(ctx, "glance "+about, f.places(), func(ctx context.Context) topology.Snapshot { return f.glance(ctx, ask) })
+	if enough(seen) || len(seen) == len(f.Nodes) && len(seen.Clusters()) == 0 {
+		return seen
+	}
+	return f.Memory.share(ctx, "look "+about, f.places(), func(ctx context.Context) topology.Snapshot { return f.look(ctx, ask).Snapshot })
 }
 
-// glance asks one node after the other, without waiting long for one, and returns the first word of one that runs. It is
-// empty when none does.
-func (f *Fleet) glance(ctx context.Context) topology.Snapshot {
+// glance asks one node after the other, without waiting long for one, and returns the first word of one that runs. When
+// none does, it returns what all of them said.
+func (f *Fleet) glance(ctx context.Context, ask rabbitmq.Ask) topology.Snapshot {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	names := f.names()
 	answers := make(chan topology.Snapshot, len(names))
-	asked, waiting := 0, 0
+	asked, waiting, all := 0, 0, topology.Snapshot{}
 	for asked < len(names) || waiting > 0 {
 		if asked < len(names) {
 			name := names[asked]
 			asked++
 			waiting++
 			go func() {
-				o, err := f.Nodes[name].Observe(ctx, rabbitmq.Ask{})
+				o, err := f.Nodes[name].Observe(ctx, ask)
 				answers <- topology.Snapshot{name: view(o, err)}
 			}()
 		}
@@ -63,6 +64,7 @@ func (f *Fleet) glance(ctx context.Context) topology.Snapshot {
 				timer.Stop()
 				return seen
 			}
+			maps.Copy(all, seen)
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -71,13 +73,13 @@ func (f *Fleet) glance(ctx context.Context) topology.Snapshot {
 			break
 		}
 	}
-	return nil
+	return all
 }
 
 // untroubled tells whether a glance gave the word of a member without partition and with a majority.
 func untroubled(seen topology.Snapshot) bool {
 	for _, v := range seen {
-		return !v.NoMajority && len(v.Partitioned) == 0
+		return v.State == topology.Running && !v.NoMajority && len(v.Partitioned) == 0
 	}
 	return false
 }

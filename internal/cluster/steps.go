@@ -31,11 +31,11 @@ func (f *Fleet) carryOut(ctx context.Context, step topology.Step) error {
 	}
 	switch step.Kind {
 	case topology.StartService:
-		return f.startService(ctx, node)
+		return f.telling(ctx, node, func() error { return f.startService(ctx, node) })
 	case topology.StartApp:
-		return node.StartApp(ctx)
+		return f.telling(ctx, node, func() error { return node.StartApp(ctx) })
 	case topology.Await:
-		return f.awaitBoot(ctx, node)
+		return f.telling(ctx, node, func() error { return f.awaitBoot(ctx, node) })
 	case topology.Reset:
 		return node.Reset(ctx)
 	case topology.SetName:
@@ -47,7 +47,9 @@ func (f *Fleet) carryOut(ctx context.Context, step topology.Step) error {
 	}
 	switch step.Kind {
 	case topology.Expel:
-		return f.stopped(ctx, node, func() error { return via.ForgetClusterNode(ctx, step.Node) })
+		return f.stopped(ctx, node, func() error { return f.forgetOn(ctx, via, step.Node) })
+	case topology.Grow:
+		return f.grow(ctx, via, step)
 	case topology.Join:
 		return f.join(ctx, node, via, step)
 	case topology.SetType:
@@ -69,7 +71,7 @@ func (f *Fleet) startService(ctx context.Context, node *rabbitmq.Node) error {
 func (f *Fleet) awaitBoot(ctx context.Context, node *rabbitmq.Node) error {
 	for {
 		status, err := node.Status(ctx, rabbitmq.Ask{})
-		if err != nil || !status.Booting {
+		if err != nil || !status.Booting && !status.Paused {
 			return err
 		}
 		if err := pause(ctx, 500*time.Millisecond); err != nil {
@@ -139,14 +141,19 @@ func (f *Fleet) forget(ctx context.Context, via *rabbitmq.Node, step topology.St
 			return fmt.Errorf("%s runs and counts %s as a member, which does not see it: the network between them is broken. It was not forgotten; mend the network", step.Node, step.Via)
 		}
 	}
-	if err := via.ForgetClusterNode(ctx, step.Node); err != nil {
+	return f.forgetOn(ctx, via, step.Node)
+}
+
+// forgetOn makes a member forget a name, and the replicas that were there.
+func (f *Fleet) forgetOn(ctx context.Context, via *rabbitmq.Node, name string) error {
+	if err := via.ForgetClusterNode(ctx, name); err != nil {
 		return err
 	}
 	status, err := via.Status(ctx, rabbitmq.Ask{})
 	if err != nil || !rabbitmq.CapabilitiesOf(status).ForgetLeavesReplicas {
 		return err
 	}
-	return via.ShrinkQueues(ctx, step.Node)
+	return via.ShrinkQueues(ctx, name)
 }
 
 // hasReplicas tells whether a node holds a replica of a quorum queue, which is also assumed when nobody could tell.

@@ -37,6 +37,12 @@ func view(o rabbitmq.Observation, err error) topology.View {
 		Machine:    s.Boot,
 		Addresses:  s.Addresses,
 	}
+	if s.Lacking != nil {
+		v.Lacks = map[string]int{}
+		for _, l := range s.Lacking {
+			v.Lacks[l.Node] = l.Quorum + len(l.Streams)
+		}
+	}
 	if v.State == topology.Down {
 		v.Why = "its service is " + o.Facts.Unit.String()
 		if o.Facts.Unit.Active == "" {
@@ -69,6 +75,7 @@ func view(o rabbitmq.Observation, err error) topology.View {
 var states = map[rabbitmq.Condition]topology.State{
 	rabbitmq.Down:    topology.Down,
 	rabbitmq.Stopped: topology.Stopped,
+	rabbitmq.Paused:  topology.Paused,
 	rabbitmq.Booting: topology.Booting,
 	rabbitmq.Running: topology.Running,
 }

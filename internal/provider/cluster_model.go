@@ -21,6 +21,7 @@ type clusterModel struct {
 	Members       types.Map      `tfsdk:"members"`
 	AllowDataLoss types.Bool     `tfsdk:"allow_data_loss"`
 	OnDestroy     types.String   `tfsdk:"on_destroy"`
+	Replicas      types.String   `tfsdk:"replicas"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 }
 
@@ -102,14 +103,24 @@ func memberTypes(members map[string]memberModel) map[string]topology.Type {
 	return kinds
 }
 
-// wish is what the model asks for.
-func (m clusterModel) wish(members map[string]memberModel) topology.Wish {
-	return topology.Wish{
+// wish is what the model asks for. Whoever was a member before leaves.
+func (m clusterModel) wish(members, before map[string]memberModel) topology.Wish {
+	w := topology.Wish{
 		Name:          m.Name.ValueString(),
 		Members:       memberTypes(members),
 		Only:          true,
 		AllowDataLoss: m.AllowDataLoss.ValueBool(),
+		Grow:          m.Replicas.ValueString() == grow,
 	}
+	if !m.ID.IsUnknown() {
+		w.ID = m.ID.ValueString()
+	}
+	for _, node := range slices.Sorted(maps.Keys(before)) {
+		if _, stays := members[node]; !stays {
+			w.Leaving = append(w.Leaving, node)
+		}
+	}
+	return w
 }
 
 // take puts what was read into the model. How a member is reached stays as it was; one that the model does not know is

@@ -101,6 +101,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				MarkdownDescription: "`dissolve` (default): every member but one leaves and is reset; the last keeps its data. `keep`: the cluster stays as it is and is only forgotten by Terraform.",
 				Validators:          []validator.String{stringvalidator.OneOf(dissolve, keep)},
 			},
+			"replicas": replicasAttribute("every member"),
 			"timeouts": timeoutsAttribute(ctx, true),
 			// Computed attributes
 			"id": schema.StringAttribute{
@@ -233,13 +234,13 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	steps, err := fleet.Preview(ctx, plan.wish(members))
+	steps, err := fleet.Preview(ctx, plan.wish(members, before))
 	foresee(&resp.Diagnostics, "change the cluster", steps, err)
 }
 
 // changes tells whether an apply would do anything to the cluster, and not just to how it is reached.
 func changes(plan, state clusterModel, members, before map[string]memberModel) bool {
-	if !plan.Name.Equal(state.Name) && !plan.Name.IsNull() || len(members) != len(before) {
+	if !plan.Name.Equal(state.Name) && !plan.Name.IsNull() || len(members) != len(before) || grows(plan.Replicas, state.Replicas) {
 		return true
 	}
 	for node, m := range members {
@@ -279,7 +280,7 @@ func (r *clusterResource) foreseeDestroy(ctx context.Context, req resource.Modif
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	steps, err := fleet.PreviewDissolve(ctx, state.wish(members))
+	steps, err := fleet.PreviewDissolve(ctx, state.wish(members, nil))
 	foresee(&resp.Diagnostics, "dissolve the cluster", steps, err)
 }
 
@@ -344,12 +345,14 @@ func (r *clusterResource) refresh(ctx context.Context, state *clusterModel, plan
 		fail(diags, "read the cluster", err)
 		return
 	}
-	reading, err := fleet.Read(ctx, memberTypes(members))
+	reading, err := fleet.Read(ctx, memberTypes(members), state.Replicas.ValueString() == grow)
 	if err != nil {
-		fail(diags, "read the cluster", err)
+		fail(diags, "read the cluster", unreadable(err, "rabbitmq_cluster"))
 		return
 	}
 	diags.Append(state.take(ctx, reading, reached)...)
+	state.Replicas = readReplicas(state.Replicas, reading)
+	warnOfPartition(diags, reading)
 }
 
 func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
@@ -409,7 +412,7 @@ func (r *clusterResource) converge(ctx context.Context, doing string, plan clust
 		return nil, topology.Reading{}, false
 	}
 	defer release()
-	reading, err := fleet.Converge(ctx, plan.wish(members))
+	reading, err := fleet.Converge(ctx, plan.wish(members, before))
 	if err != nil {
 		fail(diags, doing, err)
 		return nil, topology.Reading{}, false
@@ -440,8 +443,13 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 		return
 	}
 	defer release()
-	if err := fleet.Dissolve(ctx, state.wish(members)); err != nil {
+	skipped, err := fleet.Dissolve(ctx, state.wish(members, nil))
+	if len(skipped) > 0 {
+		resp.Diagnostics.AddWarning("Hosts were skipped", strings.Join(skipped, "\n")+"\n\nThe others do not list them as members any more, so nothing was done there.")
+	}
+	if err != nil {
 		fail(&resp.Diagnostics, "dissolve the cluster", err)
+		resp.Diagnostics.AddWarning("The cluster is still in the state", `Nothing of it is forgotten until it is dissolved: the next destroy goes on. To give it up as it is, set on_destroy = "keep", apply, and destroy; with -refresh=false where no host answers. Or take it out with "state rm".`)
 	}
 }
 
@@ -469,6 +477,7 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 	}
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("allow_data_loss"), false)...)
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("on_destroy"), dissolve)...)
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("replicas"), none)...)
 }
 
 func imported(address string) memberModel {

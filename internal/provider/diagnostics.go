@@ -29,6 +29,19 @@ func reasonText(r topology.Reason) string {
 	return fmt.Sprintf("%s: %s.\n\n%s", r.Node, r.Text, r.Next)
 }
 
+// unreadable tells what can be done with a resource whose hosts are all gone.
+func unreadable(err error, kind string) error {
+	var unknown *topology.UnknownError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	next := "Bring one of them back, or correct how it is reached. If all hosts are gone for good, take the resource out of the state with `state rm`"
+	if kind == "rabbitmq_cluster" {
+		next += `; or set on_destroy = "keep", then apply and destroy with -refresh=false`
+	}
+	return fmt.Errorf("%w\n%s. The state is kept as it was", err, next)
+}
+
 // passing are the rules whose cause the same apply may mend before it comes to the cluster: a host that is still being
 // made, a cookie or a hosts file that another resource writes.
 var passing = map[topology.Rule]bool{
@@ -63,6 +76,9 @@ func foresee(diags *diag.Diagnostics, doing string, steps []topology.Step, err e
 		text := "The apply will " + step.String() + "."
 		if step.Loses != "" {
 			text += "\n\nThis destroys for good: " + step.Loses + "."
+		}
+		if step.Later() != "" {
+			text += "\n\n" + step.Later()
 		}
 		diags.AddWarning(step.String(), text)
 	}

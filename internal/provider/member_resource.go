@@ -47,6 +47,7 @@ type memberResourceModel struct {
 	Service       types.String   `tfsdk:"service"`
 	Commands      types.Object   `tfsdk:"service_commands"`
 	AllowDataLoss types.Bool     `tfsdk:"allow_data_loss"`
+	Replicas      types.String   `tfsdk:"replicas"`
 	Running       types.Bool     `tfsdk:"running"`
 	ClusterName   types.String   `tfsdk:"cluster_name"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
@@ -129,6 +130,7 @@ func (r *memberResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				Default:             booldefault.StaticBool(false),
 				MarkdownDescription: "Whether steps that destroy data may be taken: joining while the node holds data or is in another cluster, leaving while it holds the only copy of a queue. Default: false, which refuses them with a list of what would go. It never lets a change take the majority of the metadata store away.",
 			},
+			"replicas": replicasAttribute("this member"),
 			"timeouts": timeoutsAttribute(ctx, true),
 			// Computed attributes
 			"running": schema.BoolAttribute{
@@ -192,6 +194,7 @@ func (m memberResourceModel) wish(nodes map[string]memberModel) topology.Wish {
 		Members:       map[string]topology.Type{m.Node.ValueString(): topology.Type(m.Type.ValueString())},
 		Peers:         m.peers(nodes),
 		AllowDataLoss: m.AllowDataLoss.ValueBool(),
+		Grow:          m.Replicas.ValueString() == grow,
 	}
 }
 
@@ -223,7 +226,7 @@ func (r *memberResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	}
 	plan.Running = types.BoolValue(true)
 	stays := !req.State.Raw.IsNull() && plan.Node.Equal(state.Node)
-	unchanged := stays && plan.Type.Equal(state.Type) && plan.Running.Equal(state.Running)
+	unchanged := stays && plan.Type.Equal(state.Type) && plan.Running.Equal(state.Running) && !grows(plan.Replicas, state.Replicas)
 	switch {
 	case unchanged:
 		plan.ClusterName = state.ClusterName
@@ -376,16 +379,18 @@ func (r *memberResource) Read(ctx context.Context, req resource.ReadRequest, res
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	member, name, found, err := fleet.ReadMember(ctx, node, state.peers(nodes))
+	member, reading, found, err := fleet.ReadMember(ctx, node, state.peers(nodes), state.Replicas.ValueString() == grow)
 	if err != nil {
-		fail(&resp.Diagnostics, "read "+node, err)
+		fail(&resp.Diagnostics, "read "+node, unreadable(err, "rabbitmq_cluster_member"))
 		return
 	}
+	warnOfPartition(&resp.Diagnostics, reading)
 	if !found {
 		resp.State.RemoveResource(ctx) // proved: running members do not list it
 		return
 	}
-	state.take(member, name)
+	state.take(member, reading.Name)
+	state.Replicas = readReplicas(state.Replicas, reading)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -424,13 +429,16 @@ func (r *memberResource) Delete(ctx context.Context, req resource.DeleteRequest,
 		fail(&resp.Diagnostics, doing, err)
 		return
 	}
+	node, all := state.Node.ValueString(), places(nodes)
+	defer r.session.leaving.begin(place(node, nodes[node]), departure{node, state.AllowDataLoss.ValueBool()})()
 	release, err := r.session.locks.take(ctx, slices.Collect(maps.Keys(nodes)))
 	if err != nil {
 		fail(&resp.Diagnostics, doing, err)
 		return
 	}
 	defer release()
-	if err := fleet.TakeOut(ctx, state.leaving(nodes)); err != nil {
+	others := func() []string { return r.session.leaving.among(all, state.AllowDataLoss.ValueBool()) }
+	if err := fleet.TakeOut(ctx, state.leaving(nodes), others); err != nil {
 		fail(&resp.Diagnostics, doing, err)
 	}
 }
@@ -464,6 +472,7 @@ func (r *memberResource) ImportState(ctx context.Context, req resource.ImportSta
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("node"), identity.Node)...)
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("host"), identity.Host)...)
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("allow_data_loss"), false)...)
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("replicas"), none)...)
 	peers := r.importPeers(ctx, node, identity.Host.ValueString(), &resp.Diagnostics)
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("peers"), peers)...)

@@ -30,6 +30,7 @@ type session struct {
 	locks       nodeLocks
 	memory      cluster.Memory
 	claims      claims
+	leaving     departures
 	restarting  chan struct{} // holds one token: whoever has it may restart a broker
 }
 
@@ -54,8 +55,12 @@ func newSession() *session {
 	}
 }
 
-// patience is how long a host that does not accept connections is waited for when it need not be there.
-const patience = 15 * time.Second
+// patience is how long a host that does not accept connections is waited for when it need not be there, and
+// refusedPatience how long one whose port refuses them: time enough for an sshd that restarts.
+const (
+	patience        = 15 * time.Second
+	refusedPatience = 3 * time.Second
+)
 
 // host is one host as a resource describes it.
 type host struct {
@@ -90,6 +95,9 @@ func (s *session) settings(h host) (sshSettings, error) {
 	}
 	if settings.LateKey = h.Wait; !h.Wait && (settings.Timeout == 0 || settings.Timeout > patience) {
 		settings.Timeout = patience
+	}
+	if !h.Wait {
+		settings.RefusedTimeout = refusedPatience
 	}
 	return settings, settings.Validate()
 }
@@ -151,18 +159,25 @@ func (s *session) oneRestart(node *rabbitmq.Node) func(context.Context) error {
 	}
 }
 
-// fleet gives nodes as a fleet. Nodes in before are still reached as they were; any other member that turns up is
-// reached under the host part of its name. With wait, a host that does not answer yet is waited for.
+// fleet gives nodes as a fleet, and those in before that are not among them, reached as they were. Any other member that
+// turns up is reached under the host part of its name. With wait, a host of nodes that does not answer yet is waited for.
 func (s *session) fleet(nodes, before map[string]memberModel, wait bool) (*cluster.Fleet, error) {
 	f := &cluster.Fleet{
 		Nodes:    map[string]*rabbitmq.Node{},
-		Stranger: func(node string) (*rabbitmq.Node, error) { return s.node(node, before[node].host(node)) },
+		Stranger: func(node string) (*rabbitmq.Node, error) { return s.node(node, memberModel{}.host(node)) },
 		Memory:   &s.memory,
 		Report:   func(ctx context.Context, message string) { tflog.Info(ctx, message) },
 	}
-	for node, m := range nodes {
+	all := maps.Clone(nodes)
+	for node, m := range before {
+		if _, stays := nodes[node]; !stays {
+			all[node] = m
+		}
+	}
+	for node, m := range all {
+		_, stays := nodes[node]
 		h := m.host(node)
-		h.Wait = wait
+		h.Wait = wait && stays
 		built, err := s.node(node, h)
 		if err != nil {
 			return nil, err
@@ -264,10 +279,12 @@ func (c *claims) conflict(member string, known []string, diags *diagnostics) {
 func places(nodes map[string]memberModel) []string {
 	all := make([]string, 0, len(nodes))
 	for _, node := range slices.Sorted(maps.Keys(nodes)) {
-		all = append(all, node+" on "+nodes[node].host(node).Address)
+		all = append(all, place(node, nodes[node]))
 	}
 	return all
 }
+
+func place(node string, m memberModel) string { return node + " on " + m.host(node).Address }
 
 // nodeLocks lets one resource at a time change the cluster of some nodes. Two resources that share a node exclude each
 // other, whatever else they name.

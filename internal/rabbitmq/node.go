@@ -201,6 +201,18 @@ func (n *Node) ShrinkQueues(ctx context.Context, other string) error {
 	return n.change(ctx, n.tool("rabbitmq-queues", "shrink", other)...)
 }
 
+// GrowQueues gives all quorum queues a replica on another member that runs, as far as they have none there, and returns
+// what RabbitMQ said of each queue.
+func (n *Node) GrowQueues(ctx context.Context, other string) (string, error) {
+	out, err := n.run(ctx, 0, n.tool("rabbitmq-queues", "grow", other, "all"))
+	return excerpt(string(out)), err
+}
+
+// AddStreamReplica gives a stream a replica on another member that runs.
+func (n *Node) AddStreamReplica(ctx context.Context, s Stream, other string) error {
+	return n.change(ctx, n.tool("rabbitmq-streams", "add_replica", "--vhost", s.VHost, s.Name, other)...)
+}
+
 // IsKind tells whether err is a RabbitMQ command's failure of one of these kinds.
 func IsKind(err error, kinds ...Kind) bool {
 	var failed *CommandError

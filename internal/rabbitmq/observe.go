@@ -13,6 +13,7 @@ type Condition int
 const (
 	Down    Condition = iota // no Erlang node of that name runs
 	Stopped                  // the Erlang node runs, the rabbit application does not
+	Paused                   // the same, and RabbitMQ stopped it itself and waits to start it again
 	Booting                  // the application starts, or waits for its peers
 	Running                  // the application runs
 )
@@ -58,6 +59,8 @@ func (n *Node) Observe(ctx context.Context, ask Ask) (Observation, error) {
 		o.Condition = Running
 	case status.Booting:
 		o.Condition = Booting
+	case status.Paused:
+		o.Condition = Paused
 	default:
 		o.Condition = Stopped
 	}

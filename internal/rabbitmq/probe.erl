@@ -1,7 +1,7 @@
 %% Everything the provider reads about one node, in one expression. It answers on RabbitMQ 3.8 to 4.3, also with
 %% the rabbit application stopped or booting, and changes nothing. Rules for this file: no dollar sign, backtick,
 %% backslash, exclamation mark or single quote, so that every shell on the way leaves it alone; comments on lines
-%% of their own. WANT is replaced by a list of the optional sections: inventory, peers. OF is replaced by the
+%% of their own. WANT is replaced by a list of the optional sections: inventory, peers, replicas. OF is replaced by the
 %% nodes that are asked: only the first of them that runs in a cluster gives the inventory, or anyone when it is empty.
 %% HOSTS is replaced by a list of host names that the node is asked to resolve.
 Want = WANT,
@@ -22,8 +22,10 @@ Raft = case Kh andalso Run of true -> T(fun() -> [S] = [proplists:get_value(<<"R
 %% lookup_global does not create a missing id; rabbit_nodes:persistent_cluster_id would.
 Id = case Run of true -> T(fun() -> B(proplists:get_value(value, rabbit_runtime_parameters:lookup_global(internal_cluster_id))) end, <<>>); false -> <<>> end,
 Home = fun(Q) -> T(fun() -> case amqqueue:get_pid(Q) of P when is_pid(P) -> node(P); {_, N} -> N; _ -> none end end, none) end,
-%% Where copies of a queue are: the home and the synchronised mirrors of a classic queue, the replicas of a quorum queue or stream.
-Copies = fun(Q) -> Rs = T(fun() -> case maps:get(nodes, amqqueue:get_type_state(Q), []) of L when is_list(L) -> L; M when is_map(M) -> maps:keys(M) end end, []), Ms = T(fun() -> [node(P) || P <- amqqueue:get_sync_slave_pids(Q)] end, []), lists:usort(case Rs of [] -> [Home(Q) | Ms]; _ -> Rs end) end,
+%% The replicas of a quorum queue or stream.
+Reps = fun(Q) -> T(fun() -> case maps:get(nodes, amqqueue:get_type_state(Q), []) of L when is_list(L) -> L; M when is_map(M) -> maps:keys(M) end end, []) end,
+%% Where copies of a queue are: the home and the synchronised mirrors of a classic queue, the replicas of any other.
+Copies = fun(Q) -> Rs = Reps(Q), Ms = T(fun() -> [node(P) || P <- amqqueue:get_sync_slave_pids(Q)] end, []), lists:usort(case Rs of [] -> [Home(Q) | Ms]; _ -> Rs end) end,
 Queues = fun(VH) -> lists:usort(rabbit_amqqueue:list(VH) ++ T(fun() -> rabbit_amqqueue:list_down(VH) end, [])) end,
 %% Counting messages asks the node that leads each queue, so it stops being cheap at some point: beyond it, -1.
 Count = fun(Q, true) -> T(fun() -> [{messages, Mc}] = rpc:call(Home(Q), rabbit_amqqueue, info, [Q, [messages]], 5000), true = is_integer(Mc), Mc end, -1); (_, false) -> -1 end,
@@ -45,12 +47,21 @@ Inventory = fun() -> VHs = rabbit_vhost:list_names(),
   policies => length(rabbit_policy:list()) + T(fun() -> length(rabbit_policy:list_op()) end, 0),
   parameters => length(rabbit_runtime_parameters:list()),
   global_parameters => Bs([proplists:get_value(name, P) || P <- rabbit_runtime_parameters:list_global()])} end,
+%% What each running member lacks a replica of. A queue whose replicas do not run in their majority cannot grow.
+Lacking = fun(Up) ->
+  Qs = [{T(fun() -> amqqueue:get_type(Q) end, unknown), amqqueue:get_name(Q), Reps(Q)} || VH <- rabbit_vhost:list_names(), Q <- Queues(VH)],
+  Can = [{Ty, Nm, Rs} || {Ty, Nm, Rs} <- Qs, 2 * length([R || R <- Rs, lists:member(R, Up)]) > length(Rs)],
+  [#{node => B(N), quorum => length([1 || {rabbit_quorum_queue, _, Rs} <- Can, not lists:member(N, Rs)]),
+     streams => [#{vhost => VH, name => Nm} || {rabbit_stream_queue, {resource, VH, _, Nm}, Rs} <- Can, not lists:member(N, Rs)]} || N <- Up] end,
 First = fun(Up) -> case lists:sort([N || N <- Of, lists:member(N, Up)]) of [] -> Of =:= []; [N | _] -> N =:= B(node()) end end,
 Peers = fun() -> {ok, {L, _}} = rabbit_peer_discovery:discover_cluster_nodes(), Bs(L) end,
 Resolve = fun(H) -> #{host => B(H), addresses => Bs([inet:ntoa(A) || Fam <- [inet, inet6], A <- T(fun() -> {ok, As} = inet:getaddrs(H, Fam), As end, [])])} end,
 %% The addresses of the machine's own interfaces, loopback included.
 Own = fun() -> {ok, Ifs} = inet:getifaddrs(), Bs(lists:usort([inet:ntoa(A) || {_, Os} <- Ifs, {addr, A} <- Os])) end,
 R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting() end, false),
+%% The process that waits to start the application again after RabbitMQ stopped it itself (rabbit_node_monitor).
+  paused => not Run andalso is_pid(whereis(rabbit_outside_app_process)),
+  lacking => case Run andalso lists:member(replicas, Want) of true -> T(fun() -> Lacking(proplists:get_value(running_nodes, St, [])) end, error); false -> null end,
   store => case Kh of true -> khepri; _ -> mnesia end, raft_state => Raft,
   version => B(T(fun() -> rabbit:product_version() end, T(fun() -> element(2, application:get_key(rabbit, vsn)) end, <<>>))),
   otp => B(erlang:system_info(otp_release)),

@@ -31,6 +31,7 @@ type Ask struct {
 	Inventory bool     // what the node, or the cluster it is in, holds
 	Of        []string // who may be asked for it: of these, only the first that runs in a cluster answers with it
 	Peers     bool     // whom its own peer discovery would make it join
+	Replicas  bool     // what the running members lack replicas of
 	Resolve   []string // host names the node is asked to resolve
 }
 
@@ -42,6 +43,9 @@ func (a Ask) expression() string {
 	}
 	if a.Peers {
 		want = append(want, "peers")
+	}
+	if a.Replicas {
+		want = append(want, "replicas")
 	}
 	hosts := make([]string, len(a.Resolve))
 	for i, h := range a.Resolve {
@@ -72,6 +76,7 @@ type Status struct {
 	Node         string      `json:"node"`
 	Running      bool        `json:"running"` // the rabbit application runs
 	Booting      bool        `json:"booting"`
+	Paused       bool        `json:"paused"` // RabbitMQ stopped the application itself, and waits to start it again
 	Store        Store       `json:"store"`
 	RaftState    string      `json:"raft_state"` // of the metadata store; empty on Mnesia and when stopped
 	Version      string      `json:"version"`
@@ -97,8 +102,25 @@ type Status struct {
 	// InventoryFailed tells that the inventory was asked for and RabbitMQ could not give it.
 	InventoryFailed bool `json:"-"`
 
+	// Lacking tells for each running member what has no replica there; nil when it was not asked for or RabbitMQ failed at it.
+	Lacking []Lacking `json:"-"`
+
+	RawLacking   json.RawMessage `json:"lacking"`
 	RawPeers     json.RawMessage `json:"peers"`
 	RawInventory json.RawMessage `json:"inventory"`
+}
+
+// Lacking is what has no replica on a running member although it could have one.
+type Lacking struct {
+	Node    string   `json:"node"`
+	Quorum  int      `json:"quorum"` // quorum queues
+	Streams []Stream `json:"streams"`
+}
+
+// Stream names one stream.
+type Stream struct {
+	VHost string `json:"vhost"`
+	Name  string `json:"name"`
 }
 
 // Partition is one node's report that it was cut off from others (Mnesia only, and only after the network healed).
@@ -179,7 +201,10 @@ func parseProbe(output []byte) (Status, error) {
 	if err := optional(s.RawInventory, &s.Inventory); err != nil {
 		s.Inventory, s.InventoryFailed = nil, true
 	}
-	s.RawPeers, s.RawInventory = nil, nil
+	if err := optional(s.RawLacking, &s.Lacking); err != nil {
+		s.Lacking = nil
+	}
+	s.RawPeers, s.RawInventory, s.RawLacking = nil, nil, nil
 	return s, nil
 }
 

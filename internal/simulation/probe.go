@@ -99,6 +99,10 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 		"otp": b.version.OTP, "disc": discs, "ram": rams, "last_known": lastKnown, "running_nodes": sees, "cluster_name": name,
 		"cluster_id": id, "partitions": partitions, "cookie_hash": b.cookieHash(), "maintenance": "regular",
 		"data_dir": "/var/lib/rabbitmq/mnesia/" + b.Name, "boot": b.boot, "resolves": resolves, "addresses": []string{"127.0.0.1", b.fleet.address(b.Name[strings.Index(b.Name, "@")+1:])}, "peers": nil, "inventory": nil,
+		"paused": false, "lacking": nil,
+	}
+	if runs && slices.Contains(want, "replicas") {
+		answer["lacking"] = b.lacking(sees)
 	}
 	if runs && slices.Contains(want, "peers") {
 		peers := b.discovers
@@ -117,6 +121,25 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 func (f *Fleet) address(host string) string {
 	names := slices.Sorted(maps.Keys(f.brokers))
 	return fmt.Sprintf("192.0.2.%d", 1+slices.IndexFunc(names, func(name string) bool { return strings.HasSuffix(name, "@"+host) }))
+}
+
+// lacking is what has no replica on each running member and could have one.
+func (b *Broker) lacking(running []string) []any {
+	all := []any{}
+	for _, node := range running {
+		quorum, streams := 0, []any{}
+		for _, q := range b.store.queues {
+			switch {
+			case slices.Contains(q.copies, node) || !b.decides(q):
+			case q.kind == "quorum":
+				quorum++
+			case q.kind == "stream":
+				streams = append(streams, map[string]any{"vhost": q.vhost, "name": q.name})
+			}
+		}
+		all = append(all, map[string]any{"node": node, "quorum": quorum, "streams": streams})
+	}
+	return all
 }
 
 // first tells whether this node is the first of those asked that runs.

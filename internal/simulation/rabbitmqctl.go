@@ -10,7 +10,7 @@ import (
 // changing are the commands that change something. Their beginning is recorded, and the host's process list shows them.
 var changing = []string{
 	"stop_app", "start_app", "join_cluster", "forget_cluster_node", "reset", "force_reset", "change_cluster_node_type",
-	"set_cluster_name", "shrink", "grow",
+	"set_cluster_name", "shrink", "grow", "add_replica",
 }
 
 // rabbitmqctl runs one of RabbitMQ's command-line tools.
@@ -102,6 +102,10 @@ func (b *Broker) command(args []string) (reply, bool) {
 		return b.setName(args[1]), true
 	case args[0] == "shrink" && len(args) == 2:
 		return b.shrink(args[1]), true
+	case args[0] == "grow" && len(args) == 3 && args[2] == "all":
+		return b.grow(args[1], "quorum", ""), true
+	case args[0] == "add_replica" && len(args) == 5 && args[1] == "--vhost":
+		return b.grow(args[4], "stream", args[3]), true
 	}
 	return reply{}, false
 }
@@ -427,6 +431,30 @@ func (b *Broker) shrink(name string) reply {
 		}
 	})
 	return reply{out: "Shrinking quorum queues on " + name + "...\n"}
+}
+
+// grow gives queues of a kind, or one of a name, a replica on a node: those with a majority to decide it.
+func (b *Broker) grow(name, kind, only string) reply {
+	f := b.fleet
+	f.mu.Lock()
+	state, there := b.app, f.brokers[name].runs() && b.lists(name)
+	f.mu.Unlock()
+	switch {
+	case state != running:
+		return reply{code: 64, err: "Error: this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'.\n"}
+	case !there:
+		return reply{code: 69, err: "Error:\n{:error, :node_not_running}\n"}
+	}
+	f.sleep(quick)
+	f.do("grow of "+kind+" queues onto "+name+" on "+b.Name, func() {
+		for _, q := range b.store.queues {
+			if q.kind == kind && (only == "" || q.name == only) && !slices.Contains(q.copies, name) && b.decides(q) {
+				q.copies = append(q.copies, name)
+				q.content[name] = f.brokers[name].disk
+			}
+		}
+	})
+	return reply{out: "Growing all " + kind + " queues on " + name + "...\n"}
 }
 
 // decides tells whether a majority of a queue's replicas runs, which every change of its replicas needs.

@@ -247,6 +247,8 @@ func (t *teller) step(ctx context.Context, words []string) error {
 		if seed := f.Broker(words[2]); b != seed && b.alone() && seed.alive() && seed.strong() {
 			b.JoinByHand(seed.Name, disc)
 		}
+	case "forget":
+		b.ForgetByHand(words[2])
 	case "leave":
 		if b.alive() && !b.alone() && b.strong() && !b.lastDisc() {
 			b.LeaveByHand()
@@ -283,6 +285,8 @@ func (t *teller) step(ctx context.Context, words []string) error {
 				wish.Name = name
 			case word == "loss":
 				wish.AllowDataLoss = true
+			case word == "grow":
+				wish.Grow = true
 			case typed:
 				wish.Members[node] = topology.Type(kind)
 			default:
@@ -307,12 +311,30 @@ func (t *teller) step(ctx context.Context, words []string) error {
 		if b.alive() {
 			return errors.New("it runs")
 		}
+	case "must-replicate":
+		if copies := t.fleet.copies(words[1]); fmt.Sprint(len(copies)) != words[2] {
+			return fmt.Errorf("it has copies on %v", copies)
+		}
 	case "must-run":
 		if !b.alive() {
 			return errors.New("it does not run")
 		}
 	default:
 		return errors.New("there is no such step")
+	}
+	return nil
+}
+
+// copies are the nodes that hold a queue of this name.
+func (f *Fleet) copies(name string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, b := range f.brokers {
+		for _, q := range b.store.queues {
+			if q.name == name {
+				return q.copies
+			}
+		}
 	}
 	return nil
 }
@@ -383,7 +405,12 @@ func (t *teller) apply(ctx context.Context, wish topology.Wish) error {
 	defer cancel()
 	names := slices.Sorted(maps.Keys(wish.Members))
 	t.note("apply %v", names)
-	reading, err := t.manager(names).Converge(ctx, wish)
+	for _, node := range slices.Sorted(maps.Keys(t.known)) {
+		if _, stays := wish.Members[node]; !stays {
+			wish.Leaving = append(wish.Leaving, node)
+		}
+	}
+	reading, err := t.manager(append(names, wish.Leaving...)).Converge(ctx, wish)
 	t.count(err)
 	if err == nil {
 		known := map[string]topology.Type{}
@@ -427,7 +454,7 @@ func (t *teller) read(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
-	reading, err := t.manager(slices.Sorted(maps.Keys(t.known))).Read(ctx, t.known)
+	reading, err := t.manager(slices.Sorted(maps.Keys(t.known))).Read(ctx, t.known, false)
 	if err != nil {
 		return // the state stays
 	}
@@ -466,7 +493,7 @@ func (t *teller) dissolve(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
 	t.note("dissolve %v", slices.Sorted(maps.Keys(t.known)))
-	err := t.manager(slices.Sorted(maps.Keys(t.known))).Dissolve(ctx, topology.Wish{Members: t.known, Only: true})
+	_, err := t.manager(slices.Sorted(maps.Keys(t.known))).Dissolve(ctx, topology.Wish{Members: t.known, Only: true})
 	t.count(err)
 	if err == nil {
 		t.known = nil

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -12,15 +13,8 @@ func (p *planner) guard() {
 	if !slices.ContainsFunc(p.steps, func(s Step) bool { return !s.Starts() }) {
 		return
 	}
-	for _, node := range p.base.Voices {
-		if cut := p.seen[node].Partitioned; len(cut) > 0 {
-			p.refusal.refuse(RulePartition, node, "Choose the side to trust and restart the members of the other (`rabbitmqctl stop_app`, `start_app`), then apply again.",
-				"it reports that it was cut off from %s, and both sides may have changed since", strings.Join(cut, ", "))
-		}
-	}
-	if a, b, found := p.seen.split(); found {
-		p.refusal.refuse(RulePartition, a, "Mend the network between them, then apply again.",
-			"it does not see %s, although that one runs and both count each other as members", b)
+	if cut, found := p.seen.partition(p.base); found {
+		p.refusal.refuse(RulePartition, cut.nodes, cut.next, "%s", cut.text)
 	}
 	// What is planned to start may bring the majority back; everything is looked at again after it.
 	if p.seen[p.seed()].NoMajority && !p.steps[0].Starts() {
@@ -65,6 +59,16 @@ func (p *planner) guardMajority() {
 }
 
 func (p *planner) refuseMajority(step Step, members, running int) {
-	p.refusal.refuse(RuleMajority, step.Node, "Start more members first. There is no switch for this one.",
+	next := "Start more members first."
+	var down []string
+	for _, node := range sortedKeys(p.base.Members) {
+		if !p.base.Runs(node) && node != step.Node {
+			down = append(down, node)
+		}
+	}
+	if len(down) > 0 && running > members/2 {
+		next = fmt.Sprintf("Start %[1]s first, or, if gone for good, take %[1]s out before.", strings.Join(down, ", "))
+	}
+	p.refusal.refuse(RuleMajority, step.Node, next+" There is no switch for this one.",
 		"to %s, more than half of the members must run before and after, and %d of %d do", step, running, members)
 }

@@ -8,16 +8,19 @@ import "slices"
 // Only the first step of a plan is certain: after it the world is observed and planned again. The later ones say what
 // the operator can expect.
 //
-//	start what is stopped → join, one at a time → types → remove, dead ones first → name
+//	start what is stopped → join, one at a time → types → grow → remove, dead ones first → name
 func Plan(w Wish, s Snapshot) ([]Step, error) {
 	p := &planner{wish: w, seen: s}
 	p.base, p.based = s.Base(w)
 	p.inspect()
 	p.start()
+	p.checkPaused()
 	if p.based {
 		p.join()
 		p.types()
+		p.grow()
 		p.remove()
+		p.finishLeaves()
 		p.rename()
 		p.guard()
 	}
@@ -44,7 +47,13 @@ func Dissolve(w Wish, s Snapshot) (Wish, bool) {
 			keep, most = node, n
 		}
 	}
-	return Wish{Members: map[string]Type{keep: base.Members[keep]}, Only: true, AllowDataLoss: w.AllowDataLoss}, true
+	last := Wish{Members: map[string]Type{keep: base.Members[keep]}, Only: true, AllowDataLoss: w.AllowDataLoss, ID: w.ID, Leaving: slices.Clone(w.Leaving)}
+	for _, node := range w.names() {
+		if node != keep {
+			last.Leaving = append(last.Leaving, node)
+		}
+	}
+	return last, true
 }
 
 func (s Snapshot) copiesOn(c Cluster, node string) int {
@@ -98,7 +107,7 @@ func (p *planner) inspect() {
 		if view.State == Failed {
 			rule, next = RuleUninspected, "Mend the cause; nothing is decided about a node that cannot be read."
 		}
-		p.refusal.refuse(rule, node, next, "%s", view.Why)
+		p.refusal.Reasons = append(p.refusal.Reasons, Reason{Rule: rule, Node: node, Unseen: true, Text: view.Why, Next: next})
 	}
 }
 

@@ -25,7 +25,8 @@ import (
 //
 // A node that runs and says nothing else lists and sees itself, holds nothing, has cookie A and version 3.10.8. Words:
 // lists, sees, cut, discovers (lists of nodes), unresolved=rmq2, resolves=rmq2:10.0.0.2+fd00::2, at=10.0.0.1 (its addresses), name, id, cookie, version, why; khepri, minority,
-// unseen (not inspected), holds=vhost_orders, queue=classic:rmq1+rmq2:3:120 (copies, count, messages).
+// unseen (not inspected), holds=vhost_orders, queue=classic:rmq1+rmq2:3:120 (copies, count, messages),
+// lacks=rmq3:2 (queues without a replica there). What is wanted: nodes, and only, loss, grow, name, id, peers, leaving.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
@@ -41,11 +42,16 @@ func TestScenarios(t *testing.T) {
 				return fmt.Sprintf("%s stays\n", last.names()[0]) + told(Plan(last, seen))
 			case "member":
 				node := wish.names()[0]
-				m, name, found, err := ReadMember(node, wish.Peers, seen)
+				m, r, found, err := ReadMember(node, wish.Peers, seen)
 				if err != nil || !found {
 					return fmt.Sprintf("found=%t err=%v\n", found, err)
 				}
-				return fmt.Sprintf("%s of %q, running=%t\n", m.Type, name, m.Running)
+				return fmt.Sprintf("%s of %q, running=%t\n", m.Type, r.Name, m.Running)
+			case "recovery":
+				if text := Recovery(wish, seen); text != "" {
+					return text + "\n"
+				}
+				return "nothing is waited for in vain\n"
 			case "read":
 				return reading(Read(wish.Members, seen))
 			}
@@ -58,7 +64,11 @@ func TestScenarios(t *testing.T) {
 func told(steps []Step, err error) string {
 	var refusal *Refusal
 	if errors.As(err, &refusal) {
-		return "refused\n" + refusal.Error() + "\n"
+		text := "refused\n" + refusal.Error() + "\n"
+		for _, s := range refusal.Startable() {
+			text += fmt.Sprintf("done all the same: %s\n", s)
+		}
+		return text
 	}
 	if err != nil {
 		return err.Error() + "\n"
@@ -75,6 +85,9 @@ func told(steps []Step, err error) string {
 		if s.Loses != "" {
 			fmt.Fprintln(&b, "  loses", s.Loses)
 		}
+		if s.Later() != "" {
+			fmt.Fprintln(&b, "  later:", s.Later())
+		}
 	}
 	return b.String()
 }
@@ -87,6 +100,12 @@ func reading(r Reading, err error) string {
 	fmt.Fprintf(&b, "name %q id %q\n", r.Name, r.ID)
 	for _, node := range sortedKeys(r.Members) {
 		fmt.Fprintf(&b, "%s %s running=%t\n", node, r.Members[node].Type, r.Members[node].Running)
+	}
+	if len(r.Lacking) > 0 {
+		fmt.Fprintf(&b, "without replicas: %s\n", strings.Join(r.Lacking, ", "))
+	}
+	if r.Partition != "" {
+		fmt.Fprintf(&b, "partition: %s\n", r.Partition)
 	}
 	return b.String()
 }
@@ -116,6 +135,10 @@ func wanted(w *Wish, word string) {
 		w.Only = true
 	case "loss":
 		w.AllowDataLoss = true
+	case "grow":
+		w.Grow = true
+	case "id":
+		w.ID = value
 	case "name":
 		w.Name = value
 	case "peers":
@@ -132,7 +155,7 @@ func wanted(w *Wish, word string) {
 }
 
 func viewed(t *testing.T, d *datadriven.TestData, node string, words []string) View {
-	states := map[string]State{"unreachable": Unreachable, "failed": Failed, "down": Down, "stopped": Stopped, "booting": Booting, "running": Running}
+	states := map[string]State{"unreachable": Unreachable, "failed": Failed, "down": Down, "stopped": Stopped, "paused": Paused, "booting": Booting, "running": Running}
 	state, ok := states[words[0]]
 	if !ok {
 		d.Fatalf(t, "%s is no state", words[0])
@@ -174,6 +197,16 @@ func viewed(t *testing.T, d *datadriven.TestData, node string, words []string) V
 			v.Name = value
 		case "id":
 			v.ID = value
+		case "lacks":
+			v.Lacks = map[string]int{}
+			for _, one := range strings.Split(value, ",") {
+				short, n, _ := strings.Cut(one, ":")
+				count, err := strconv.Atoi(n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				v.Lacks[full(short)] = count
+			}
 		case "cookie":
 			v.CookieHash = value
 		case "version":

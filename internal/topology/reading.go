@@ -2,7 +2,6 @@ package topology
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -11,6 +10,10 @@ type Reading struct {
 	Name    string
 	ID      string
 	Members map[string]Member
+	// Lacking are the members without a replica of some quorum queue or stream, as far as that was asked.
+	Lacking []string
+	// Partition tells of both sides when the members do not see each other; empty when they do.
+	Partition string
 }
 
 // Member is one member in a Reading.
@@ -47,8 +50,21 @@ func ReadWished(w Wish, s Snapshot) (Reading, error) {
 	}
 	for node, kind := range known {
 		// Killed between being forgotten and being reset: it is none any more, but its host is not done with.
-		if view := s[node]; !base.has(node) && view.State == Stopped && slices.ContainsFunc(base.Voices, view.lists) {
+		if s.halfLeft(node, base) {
 			r.Members[node] = Member{Type: kind}
+		}
+	}
+	for _, node := range base.Running {
+		if w.wants(node) && s.lacks(node, base) > 0 {
+			r.Lacking = append(r.Lacking, node)
+		}
+	}
+	if cut, found := s.partition(base); found {
+		r.Partition = cut.text
+	}
+	for _, node := range sortedKeys(base.Members) {
+		if s[node].State == Paused {
+			r.Partition = fmt.Sprintf("%s has paused itself, because it sees only a minority of the members; others see %s running", node, strings.Join(base.Running, ", "))
 		}
 	}
 	return r, nil
@@ -73,18 +89,8 @@ func readStopped(known map[string]Type, s Snapshot) (Reading, error) {
 // ReadMember says whether node is a member of a cluster, in one of three ways: it is, it is proved not to be, or an
 // *UnknownError. Its cluster is the one that most of it and its peers are in; a node that stands alone while none of its
 // peers is in a cluster that could miss it is the only member of its own.
-func ReadMember(node string, peers []string, s Snapshot) (m Member, name string, found bool, err error) {
-	base, ok := s.Base(Wish{Members: map[string]Type{node: Disc}, Peers: peers})
-	if !ok {
-		r, err := readStopped(map[string]Type{node: Disc}, s)
-		return r.Members[node], "", true, err
-	}
-	if base.has(node) {
-		return Member{Type: base.Members[node], Running: base.Runs(node)}, base.Name, true, nil
-	}
-	// Killed between being forgotten and being reset: its host is not done with.
-	if view := s[node]; view.State == Stopped && slices.ContainsFunc(base.Voices, view.lists) {
-		return Member{Type: Disc}, base.Name, true, nil
-	}
-	return Member{}, "", false, nil
+func ReadMember(node string, peers []string, s Snapshot) (m Member, r Reading, found bool, err error) {
+	r, err = ReadWished(Wish{Members: map[string]Type{node: Disc}, Peers: peers}, s)
+	m, found = r.Members[node]
+	return m, r, found || err != nil, err
 }

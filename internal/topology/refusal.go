@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -29,8 +30,10 @@ const (
 type Reason struct {
 	Rule Rule
 	Node string
-	Text string // what was found
-	Next string // what the operator can do
+	// Unseen tells that it is only about a node that gave no answer.
+	Unseen bool
+	Text   string // what was found
+	Next   string // what the operator can do
 }
 
 // Refusal says why nothing was done. Every reason was found before anything was touched.
@@ -46,6 +49,19 @@ func (r *Refusal) Error() string {
 		lines[i] = fmt.Sprintf("%s: %s: %s. %s", reason.Node, reason.Rule, reason.Text, reason.Next)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Startable are the steps that only start members and that can be done in spite of the refusal: when all that stands
+// against the plan is that other nodes give no answer, who is there need not wait for who may never come back.
+func (r *Refusal) Startable() []Step {
+	if slices.ContainsFunc(r.Reasons, func(reason Reason) bool { return !reason.Unseen }) {
+		return nil
+	}
+	n := 0
+	for n < len(r.Steps) && r.Steps[n].Starts() {
+		n++
+	}
+	return r.Steps[:n]
 }
 
 // refuse adds a reason.

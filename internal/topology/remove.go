@@ -22,13 +22,15 @@ func (p *planner) remove() {
 			dead = append(dead, node)
 		}
 	}
-	if len(dead)+len(live) == 0 || len(dead)+len(live) == len(p.base.Members) && !p.wish.Only {
-		return // nobody leaves, or the last member does: it ends alone and keeps its data
-	}
-	via := p.seed()
-	if p.wish.leaves(via) {
+	via := p.stays()
+	if len(live) > 0 && len(dead)+len(live) == len(p.base.Members) && !p.wish.Only {
+		via, live = live[0], live[1:] // the last that runs ends alone and keeps its data
+	} else if len(dead)+len(live) > 0 && p.wish.leaves(via) {
 		p.refusal.refuse(RuleNobodyRuns, strings.Join(append(dead, live...), ", "), "Start one of the wished members first.",
 			"a member leaves through another one, and no member that shall stay runs")
+		return
+	}
+	if len(dead)+len(live) == 0 {
 		return
 	}
 	p.checkRemoval(append(slices.Clone(dead), live...), via)
@@ -37,7 +39,10 @@ func (p *planner) remove() {
 		if p.seen[node].State == Running { // rebuilt blank: peers refuse to forget it while it runs
 			kind = Expel
 		}
-		p.add(Step{Kind: kind, Node: node, Via: via, Loses: p.removalLoses(node)})
+		p.add(Step{Kind: kind, Node: node, Via: via, Loses: p.removalLoses(node), Dead: p.seen[node].State != Stopped})
+		if p.seen[node].State == Stopped && slices.Contains(p.wish.Leaving, node) {
+			p.blank(node)
+		}
 	}
 	for _, node := range live {
 		discovers := slices.ContainsFunc(p.seen[node].Discovers, func(peer string) bool { return peer != node })
@@ -45,20 +50,54 @@ func (p *planner) remove() {
 	}
 }
 
+// finishLeaves ends the leaves that were cut off after the forget. What is left on such a node is lost already: it can
+// never start again with it, because its cluster has forgotten it.
+func (p *planner) finishLeaves() {
+	for _, node := range sortedKeys(p.seen) {
+		view := p.seen[node]
+		if !slices.Contains(p.wish.Leaving, node) || p.wish.wants(node) || view.State != Stopped || p.base.has(node) {
+			continue
+		}
+		if p.seen.halfLeft(node, p.base) || len(view.Members) == 1 {
+			p.blank(node)
+		}
+	}
+}
+
+// blank plans that a stopped node that was forgotten is reset and runs again, alone.
+func (p *planner) blank(node string) {
+	if len(p.seen[node].Members) > 1 { // else it was reset already: on Khepri its peers do it when they forget it
+		p.add(Step{Kind: Reset, Node: node, Loses: "what is left on the stopped node"})
+	}
+	p.add(Step{Kind: StartApp, Node: node})
+}
+
+// stays is the member that others leave through: the seed, or, when nobody stays who runs now, one that joins or starts
+// before.
+func (p *planner) stays() string {
+	seed := p.seed()
+	for _, step := range p.steps {
+		if p.wish.leaves(seed) && p.wish.wants(step.Node) && (step.Kind == Join || step.Starts() && p.base.has(step.Node)) {
+			return step.Node
+		}
+	}
+	return seed
+}
+
 // removalLoses says which queues have their only copy on node.
 func (p *planner) removalLoses(node string) string {
-	holds := p.seen.Holds(p.base)
+	holds := p.holds()
 	if holds == nil {
 		return ""
 	}
 	return describe(holds.lostWithout([]string{node}))
 }
 
-// willRun is the members that run once what is planned to start has started.
+// willRun is the members that run once what is planned to start and to join has done so.
 func (p *planner) willRun() []string {
 	up := slices.Clone(p.base.Running)
 	for _, step := range p.steps {
-		if step.Starts() && p.base.has(step.Node) {
+		if step.Starts() && p.base.has(step.Node) || step.Kind == Join {
 			up = append(up, step.Node)
 		}
 	}
@@ -69,7 +108,7 @@ func (p *planner) willRun() []string {
 // replicas, the last disc node.
 func (p *planner) checkRemoval(gone []string, via string) {
 	names := strings.Join(gone, ", ")
-	holds := p.seen.Holds(p.base)
+	holds := p.holds()
 	switch {
 	case p.wish.AllowDataLoss:
 	case holds == nil:

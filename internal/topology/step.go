@@ -14,6 +14,7 @@ const (
 	Expel        Kind = "expel"    // forget a name whose host came back blank
 	Join         Kind = "join"     //
 	SetType      Kind = "type"     //
+	Grow         Kind = "grow"     // give quorum queues and streams a replica on a member
 	Forget       Kind = "forget"   // drop a member that does not run
 	Leave        Kind = "leave"    // take a running member out and leave it blank and alone
 	SetName      Kind = "set name" //
@@ -29,6 +30,10 @@ type Step struct {
 	Cluster string // the cluster's name for people
 	// Loses is the data that the step destroys, in words; empty when it destroys nothing.
 	Loses string
+	// Dead tells that the node to forget cannot be made blank, because nothing of it runs.
+	Dead bool
+	// Queues is how many quorum queues and streams grow; 0 when it is not known yet.
+	Queues int
 	// StayStopped leaves a node stopped after it left, because its own peer discovery would make it join again.
 	StayStopped bool
 	// Unproved tells of a join that the two nodes resolve each other to addresses of which it cannot be told whose they
@@ -56,6 +61,12 @@ func (s Step) String() string {
 		return fmt.Sprintf("join %s to %s as %s node through %s", s.Node, s.Cluster, s.Type, s.Via)
 	case SetType:
 		return fmt.Sprintf("make %s a %s node", s.Node, s.Type)
+	case Grow:
+		text := "grow the quorum queues and streams onto " + s.Node
+		if s.Queues > 0 {
+			text += fmt.Sprintf(" (replicas missing there: %d)", s.Queues)
+		}
+		return text
 	case Forget:
 		return fmt.Sprintf("forget %s, which does not run, on %s", s.Node, s.Via)
 	case Leave:
@@ -83,8 +94,18 @@ func (s Step) Done(seen Snapshot) bool {
 		return own.State == Running && via.sees(s.Node) && via.Members[s.Node] == s.Type && own.Members[s.Node] == s.Type
 	case Expel, Forget, Leave:
 		return via.State == Running && !via.lists(s.Node)
+	case Grow:
+		return via.State == Running && via.Lacks[s.Node] == 0
 	case SetName:
 		return own.Name == s.Name
 	}
 	return false
+}
+
+// Later says what the operator must know beyond the step itself; empty when there is nothing.
+func (s Step) Later() string {
+	if s.Kind == Forget && s.Dead {
+		return fmt.Sprintf("If the host of %s ever comes back with its old disk, its broker will not start: a node that was forgotten while it was down must lose its data directory first.", s.Node)
+	}
+	return ""
 }

@@ -6,8 +6,8 @@
 package topology
 
 import (
+	"cmp"
 	"slices"
-	"sort"
 	"strings"
 )
 
@@ -26,7 +26,9 @@ type Wish struct {
 	Members map[string]Type // the nodes that shall be members and run
 	Peers   []string        // nodes to join through that are not managed here
 	Only    bool            // whoever else is a member leaves
-	Leaving []string        // members that leave, where not everybody else does
+	Leaving []string        // members that leave; where everybody else does, those that are known to have been members
+	ID      string          // the cluster's id when it was last read; empty when it is not known
+	Grow    bool            // quorum queues and streams get a replica on every wished member
 	// AllowDataLoss lets steps destroy data. It never lets them take the majority away.
 	AllowDataLoss bool
 }
@@ -34,16 +36,17 @@ type Wish struct {
 // names returns the wished members in order.
 func (w Wish) names() []string { return sortedKeys(w.Members) }
 
+// wants tells whether node shall be a member.
+func (w Wish) wants(node string) bool { _, wished := w.Members[node]; return wished }
+
 // related tells whether node counts when the cluster to build on is chosen.
 func (w Wish) related(node string) bool {
-	_, wished := w.Members[node]
-	return wished || slices.Contains(w.Peers, node) || slices.Contains(w.Leaving, node)
+	return w.wants(node) || slices.Contains(w.Peers, node) || slices.Contains(w.Leaving, node)
 }
 
 // leaves tells whether a member shall leave.
 func (w Wish) leaves(member string) bool {
-	_, wished := w.Members[member]
-	return !wished && (w.Only || slices.Contains(w.Leaving, member))
+	return !w.wants(member) && (w.Only || slices.Contains(w.Leaving, member))
 }
 
 // State is what one node was found to be.
@@ -55,6 +58,7 @@ const (
 	Failed                   // its host answered, reading the node failed
 	Down                     // no Erlang node of that name runs on its host
 	Stopped                  // the Erlang node runs, the rabbit application does not
+	Paused                   // the same, and RabbitMQ stopped it itself: it sees a minority, and starts when it sees more
 	Booting                  // the application is starting, or waits for its peers
 	Running                  // the application runs
 )
@@ -78,6 +82,9 @@ type View struct {
 	Khepri     bool
 	RAMAllowed bool // the version and store have RAM nodes
 	NoMajority bool // its metadata store cannot take writes
+	// Lacks counts, for each member that it sees running, the quorum queues and streams without a replica there that
+	// could have one; nil when it was not asked.
+	Lacks map[string]int
 
 	Holds     *Holdings // what it, or its cluster, holds; nil when not inspected
 	Discovers []string  // whom its own peer discovery would make it join when it starts blank
@@ -194,33 +201,26 @@ func (s Snapshot) cluster(voices []string) Cluster {
 	return c
 }
 
-// Base chooses the cluster to build on: the one with most of the wished members and peers, then the one that holds
-// data, then the one with the first name. The second result is false when no node runs.
+// Base chooses the cluster to build on: the one with most of the wished members, peers and leavers, then the one with
+// the id that is known, then the one with more that stay, then the one that holds data, then the one with the first
+// name. The second result is false when no node runs.
 func (s Snapshot) Base(w Wish) (Cluster, bool) {
 	clusters := s.Clusters()
 	clusters = slices.DeleteFunc(clusters, func(c Cluster) bool { return !slices.ContainsFunc(c.Voices, w.related) })
 	if len(clusters) == 0 {
 		return Cluster{}, false
 	}
-	rank := func(c Cluster) (related int, data bool) {
+	rank := func(c Cluster) []int {
+		var related, stay int
 		for node := range c.Members {
-			if w.related(node) {
-				related++
-			}
+			related += one(w.related(node))
+			stay += one(w.wants(node) || slices.Contains(w.Peers, node))
 		}
 		holds := s.Holds(c)
-		return related, holds != nil && !holds.Blank()
+		return []int{related, one(w.ID != "" && c.ID == w.ID), stay, one(holds != nil && !holds.Blank())}
 	}
-	sort.SliceStable(clusters, func(i, j int) bool {
-		ri, di := rank(clusters[i])
-		rj, dj := rank(clusters[j])
-		if ri != rj {
-			return ri > rj
-		}
-		if di != dj {
-			return di
-		}
-		return clusters[i].Voices[0] < clusters[j].Voices[0]
+	slices.SortStableFunc(clusters, func(a, b Cluster) int {
+		return cmp.Or(slices.Compare(rank(b), rank(a)), cmp.Compare(a.Voices[0], b.Voices[0]))
 	})
 	return clusters[0], true
 }
@@ -235,19 +235,19 @@ func (s Snapshot) Holds(c Cluster) *Holdings {
 	return nil
 }
 
-// split returns a pair of running nodes that list each other while one does not see the other: a partition that is
-// going on. To each side it looks exactly like a node that is down.
-func (s Snapshot) split() (a, b string, found bool) {
-	names := sortedKeys(s)
-	for _, a := range names {
-		for _, b := range names {
-			va, vb := s[a], s[b]
-			if a != b && va.State == Running && vb.State == Running && va.lists(b) && vb.lists(a) && !va.sees(b) {
-				return a, b, true
-			}
-		}
+// halfLeft tells whether a node was forgotten by the cluster while it was stopped, and not reset since: a leave was cut
+// off there. A stopped Khepri node lists nobody; its peers reset it when they forget it (measured).
+func (s Snapshot) halfLeft(node string, c Cluster) bool {
+	view := s[node]
+	return view.State == Stopped && !c.has(node) &&
+		(slices.ContainsFunc(c.Voices, view.lists) || c.Khepri && view.Khepri && view.Members == nil)
+}
+
+func one(holds bool) int {
+	if holds {
+		return 1
 	}
-	return "", "", false
+	return 0
 }
 
 func sortedKeys[V any](m map[string]V) []string {
