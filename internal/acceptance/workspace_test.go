@@ -281,7 +281,7 @@ var (
 )
 
 // changing are the words by which a remote command that changes something is known.
-var changing = regexp.MustCompile(`\b(stop_app|start_app|join_cluster|forget_cluster_node|reset|change_cluster_node_type|set_cluster_name|shrink|systemctl (start|stop|restart|reset-failed))\b`)
+var changing = regexp.MustCompile(`\b(stop_app|start_app|join_cluster|forget_cluster_node|reset|change_cluster_node_type|set_cluster_name|shrink|grow|add_replica|systemctl (start|stop|restart|reset-failed))\b`)
 
 // changes are the commands of a run that change something, in the order in which they began, each with its host:
 // "10.77.1.11: rabbitmqctl -n rabbit@rmq1 stop_app".
