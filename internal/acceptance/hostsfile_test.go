@@ -17,7 +17,8 @@ func TestGuideHostnameResolution(t *testing.T) {
 	rmq1, rmq2, rmq3 := blank(t)
 	hosts := []*lab.Host{rmq1, rmq2, rmq3}
 	w := newWorkspace(t)
-	const plain = "127.0.0.1 localhost\r\n127.0.1.1 %s # as Debian's installer has it\r\n# no newline at the end"
+	// The address of the other family is nobody's, so that every join tries first whether the nodes find each other.
+	const plain = "127.0.0.1 localhost\r\n127.0.1.1 %s # as Debian's installer has it\r\nfd00:dead::1 rmq1\r\n# no newline at the end"
 	for _, h := range hosts {
 		if err := h.WriteFile("/etc/hosts", []byte(fmt.Sprintf(plain, h.Name())), 0o664, lab.User); err != nil {
 			t.Fatal(err)
@@ -39,8 +40,8 @@ resource "rabbitmq_hosts_file" "this" {
 
 	w.tell("a name that does not resolve is refused with the line that is missing", func(t *testing.T) {
 		w.blocks(fmt.Sprintf(members(hosts...), ""))
-		o := w.apply().fails("a host name does not resolve to the right host", "it cannot resolve rmq1, the host name of rabbit@rmq1",
-			fmt.Sprintf("Add the line `%s rmq1` to /etc/hosts on the host of rabbit@rmq2", rmq1.Address()))
+		o := w.apply().fails("a host name does not resolve to the right host", "it cannot resolve rmq2, the host name of rabbit@rmq2",
+			fmt.Sprintf("Add the line `%s rmq2` to /etc/hosts on the host of rabbit@rmq1", rmq2.Address()))
 		if c := o.changes(); len(c) > 0 {
 			t.Errorf("it ran %q", c)
 		}
@@ -55,6 +56,27 @@ resource "rabbitmq_hosts_file" "this" {
 			t.Fatal(err)
 		}
 		o := w.apply().fails("which is a loopback address and leads back to itself", "which is an address of the host of rabbit@rmq3")
+		if c := o.changes(); len(c) > 0 {
+			t.Errorf("it ran %q", c)
+		}
+		for _, h := range hosts {
+			if err := h.WriteFile("/etc/hosts", []byte(fmt.Sprintf(plain, h.Name())), 0o664, lab.User); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+
+	w.tell("one that leads to nobody that is known is tried before anything is stopped", func(t *testing.T) {
+		nobody := strings.Replace(rmq1.Address(), ".11", ".222", 1)
+		text := func(first string) []byte {
+			return []byte(first + " rmq1\n" + rmq2.Address() + " rmq2\n" + rmq3.Address() + " rmq3\n")
+		}
+		for h, first := range map[*lab.Host]string{rmq1: rmq1.Address(), rmq2: nobody, rmq3: rmq1.Address()} {
+			if err := h.WriteFile("/etc/hosts", text(first), 0o644, "root"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := w.apply().fails("rabbit@rmq2 does not find rabbit@rmq1 by the name rmq1, so that the join was not tried")
 		if c := o.changes(); len(c) > 0 {
 			t.Errorf("it ran %q", c)
 		}

@@ -123,7 +123,7 @@ func (n *Node) awaitStarted(ctx context.Context) error {
 		case seen:
 			return &StartError{Host: n.host.Address(), Node: n.config.Name, Command: n.config.Commands.Start, Text: "the node came up and ended during its boot: " + n.log(ctx)}
 		case time.Now().After(deadline):
-			return &StartError{Host: n.host.Address(), Node: n.config.Name, Command: n.config.Commands.Start, Text: fmt.Sprintf("it returned, and after %s there is no such node: %s", appears, n.log(ctx))}
+			return &StartError{Host: n.host.Address(), Node: n.config.Name, Command: n.config.Commands.Start, Text: fmt.Sprintf("it returned, and after %s there is no such node. What a node says that early is in no log: started without -detached it says it, most often that one of its ports is another node's", appears)}
 		}
 		if err := pause(ctx, every); err != nil {
 			return fmt.Errorf("waiting for the boot of %s on host %s: %w", n.config.Name, n.host.Address(), err)
@@ -156,6 +156,12 @@ func (n *Node) atRest(f Facts) bool {
 		return f.Unit.Down()
 	}
 	return n.packaged() && f.EpmdAsked && !f.registers(n.config.Name)
+}
+
+// withoutEpmd tells whether an epmd that does not answer means that the node does not run: it ends with the last node in
+// some packages, and a container has one of its own.
+func (n *Node) withoutEpmd(f Facts) bool {
+	return n.atRest(f) || n.config.Commands != nil && !n.packaged()
 }
 
 // log is the end of the node's log, where it is in its usual place.

@@ -135,3 +135,18 @@ func TestCheckCommands(t *testing.T) {
 		t.Errorf("a node whose name is not known here: %v", err)
 	}
 }
+
+func TestStoppedContainerIsANodeThatIsDown(t *testing.T) {
+	for _, text := range []string{
+		"Error response from daemon: Container 3f2a is not running",
+		"Error response from daemon: container rmq1 is not running",
+		"Error: can only create exec sessions on running containers: container state improper",
+	} {
+		if got := classify(text); got != NodeDown {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+	if got := classify("Error response from daemon: No such container: rmq9"); got == NodeDown {
+		t.Error("a container that is not there is taken for one that is down")
+	}
+}

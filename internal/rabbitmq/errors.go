@@ -136,7 +136,13 @@ var signs = []struct {
 	{"Unsupported node name", BadArgument},
 }
 
+// stoppedContainer is what docker, podman and their like say when there is nothing to run rabbitmqctl in.
+var stoppedContainer = regexp.MustCompile(`(?i)\bcontainer\b.* is not running|exec sessions on running containers`)
+
 func classify(text string) Kind {
+	if stoppedContainer.MatchString(text) {
+		return NodeDown
+	}
 	for _, s := range signs {
 		if strings.Contains(text, s.text) {
 			return s.kind

@@ -44,7 +44,7 @@ func (n *Node) Observe(ctx context.Context, ask Ask) (Observation, error) {
 		return o, err
 	}
 	status, err := n.Status(ctx, ask)
-	if IsKind(err, NodeDown) || IsKind(err, EpmdUnreachable) && n.atRest(facts) { // epmd ends with the last node in some packages
+	if IsKind(err, NodeDown) || IsKind(err, EpmdUnreachable) && n.withoutEpmd(facts) {
 		return o, nil
 	}
 	if err != nil {
