@@ -432,6 +432,7 @@ func TestWriteFileRefusesAndLeavesNothing(t *testing.T) {
 		{short, File{Path: path, Content: NewSecret("s3cret"), Mode: 0o400}, nil, "the content was cut off"},
 		{h, File{Path: path, Content: NewSecret("s3cret"), Mode: 0o400, Owner: "no-such-user"}, nil, "no-such-user"},
 		{h, File{Path: filepath.Join(dir, "none", "x"), Content: NewSecret("s3cret"), Mode: 0o400}, fs.ErrNotExist, "No such file"},
+		{h, File{Path: path, Content: NewSecret("s3cret"), Mode: 0o400, Replaces: NewSecret("what was read")}, ErrChanged, "changed meanwhile"},
 		{h, File{Path: "cookie", Mode: 0o400}, nil, "not that of a file"},
 		{h, File{Path: dir + "/", Mode: 0o400}, nil, "not that of a file"},
 		{h, File{Path: path}, nil, "mode"},
@@ -451,6 +452,20 @@ func TestWriteFileRefusesAndLeavesNothing(t *testing.T) {
 		t.Errorf("%v %v", entries, err)
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "old" {
+		t.Errorf("%q %v", text, err)
+	}
+}
+
+func TestWriteFileReplacesWhatItWasMadeFrom(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hosts")
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := New(local("/bin/sh"), "here", Options{})
+	if err := h.WriteFile(testContext(t), "", File{Path: path, Content: NewSecret("new"), Mode: 0o600, Replaces: NewSecret("old")}); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "new" {
 		t.Errorf("%q %v", text, err)
 	}
 }
