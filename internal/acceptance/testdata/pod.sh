@@ -17,11 +17,12 @@ init() { # the first process of a pod: it puts the root together and becomes the
 	mount --bind "/srv/pods/$n" "$r/var/lib/rabbitmq"
 	mount --bind /srv/pods/hosts "$r/etc/hosts"
 	cd "$r"
+	: >"$r/run/ready"
 	exec chroot "$r" setpriv --reuid rabbitmq --regid rabbitmq --init-groups env -i PATH="$PATH" HOME=/var/lib/rabbitmq LANG=C.UTF-8 /usr/lib/rabbitmq/bin/rabbitmq-server
 }
 
 pid() { # the pod's first process, as this process table has it
-	first=$(cat "/run/pods/$1/unshare" 2>/dev/null) && pgrep -P "$first" | head -n 1
+	pgrep -P "$(cat "/run/pods/$1/unshare" 2>/dev/null || echo 999999999)" | head -n 1
 }
 
 case $1 in
@@ -42,7 +43,7 @@ start)
 	;;
 stop)
 	p=$(pid "$2")
-	test -z "$p" || { kill "$p"; while test -e "/proc/$p"; do sleep 0.1; done; }
+	test -z "$p" || { kill "$p"; timeout 60 tail --pid "$p" -f /dev/null || kill -KILL "$p"; }
 	ip netns del "$2" 2>/dev/null || :
 	;;
 exec)
@@ -56,6 +57,6 @@ exec)
 	if test "$as" != root; then
 		set -- setpriv --reuid "$as" --regid "$as" --init-groups env HOME=/var/lib/rabbitmq "$@"
 	fi
-	exec nsenter --target "$p" --mount --uts --ipc --net --pid --root --wd -- "$@"
+	exec nsenter --target "$p" --mount --uts --ipc --net --pid -- sh -c 'test -e "$0/run/ready" || { echo "Error response from daemon: container is not running" >&2; exit 1; }; exec chroot "$0" "$@"' "/run/pods/$n/root" "$@"
 	;;
 esac
