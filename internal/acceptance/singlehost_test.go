@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,6 +53,25 @@ func TestGuideSingleMachine(t *testing.T) {
 		on(t, h, "sh", "-c", "systemctl stop ssh; pkill -x sshd-session; pkill -x sshd; systemctl start ssh")
 		isOneClusterOnOneHost(t, h, all...)
 		w.planIsEmpty()
+	})
+
+	w.tell("the cookie file that they share is rotated in all of them while they run", func(t *testing.T) {
+		for _, cookie := range []string{"ROTATEDONCE", sharedCookie} {
+			more := fmt.Sprintf("resource \"rabbitmq_erlang_cookie\" \"this\" {\n  host  = var.address\n  nodes = keys(rabbitmq_cluster.this.members)\n  value = %q\n}\n", cookie)
+			if err := os.WriteFile(filepath.Join(w.dir, "cookie.tf"), []byte(more), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			w.mustApply()
+			if got, err := h.Cookie(); err != nil || got != cookie {
+				t.Errorf("the file has %q, %v", got, err)
+			}
+			isOneClusterOnOneHost(t, h, all...) // each of them takes what is in the file
+			w.planIsEmpty()
+		}
+		if err := os.Remove(filepath.Join(w.dir, "cookie.tf")); err != nil {
+			t.Fatal(err)
+		}
+		w.mustApply()
 	})
 
 	w.tell("a node that was stopped is drift, and is started", func(t *testing.T) {
