@@ -58,6 +58,7 @@ func TestClusterLifeOnEveryVersion(t *testing.T) {
 	})
 
 	w.tell("a stopped service is started, and a node that left by itself joins again", func(t *testing.T) {
+		oneCLI(t)
 		leaveByHand(t, rmq3)
 		areAlone(t, rmq3)
 		if err := rmq1.StopBroker(t.Context()); err != nil {
@@ -83,6 +84,7 @@ func TestClusterLifeOnEveryVersion(t *testing.T) {
 	})
 
 	w.tell("a node that somebody joined, a stopped application and a changed name are seen and mended", func(t *testing.T) {
+		oneCLI(t)
 		joinByHand(t, rmq3, rmq1)
 		ctl(t, rmq1, "set_cluster_name", "other")
 		ctl(t, rmq2, "stop_app")

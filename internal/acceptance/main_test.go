@@ -183,6 +183,12 @@ func everyVersion(t *testing.T) {
 	labtest.EveryVersion(t)
 }
 
+// oneCLI leaves a part of a story to the command line that runs the whole of it.
+func oneCLI(t *testing.T) {
+	t.Helper()
+	labtest.OneCLI(t)
+}
+
 // bounded is the context for one thing done on a host, also while the test cleans up.
 func bounded(t *testing.T) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)

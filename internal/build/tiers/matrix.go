@@ -14,8 +14,8 @@ import (
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab/labtest"
 )
 
-// mainJob is the test that every command line runs on every RabbitMQ.
-const mainJob = "^TestClusterLife" + labtest.OnEveryVersion + "$"
+// mainJob has a test run that every command line does on every RabbitMQ.
+var mainJob = []string{"-short", "-run=^TestClusterLife" + labtest.OnEveryVersion + "$"}
 
 // runMatrix runs the real tier on every RabbitMQ with every command line. Each RabbitMQ is booted once. There one
 // command line, each time the next one, runs all that has OnEveryVersion in its name, and the others the main job: what
@@ -35,6 +35,11 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 		return false, err
 	}
 
+	before, err := readRecord(os.Getenv("RABBITMQ_TEST_RECORD"))
+	if err != nil {
+		return false, err
+	}
+
 	var counts []count
 
 	for i, r := range releases {
@@ -44,7 +49,7 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 
 		turn := i % len(clis)
 
-		ended, err := runRelease(ctx, out, r, slices.Concat(clis[turn:], clis[:turn]), packages["real"])
+		ended, err := runRelease(ctx, out, r, slices.Concat(clis[turn:], clis[:turn]), packages["real"], !hadFullRun(before, r))
 		if err != nil {
 			return false, err
 		}
@@ -96,8 +101,15 @@ func releases() ([]lab.Release, error) {
 	return found, nil
 }
 
-// runRelease boots one RabbitMQ and runs the command lines on it, the first one everything.
-func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis []string, packages []string) (counts []count, err error) {
+// hadFullRun tells whether a recorded run had all that the matrix has, on a release.
+func hadFullRun(before []count, r lab.Release) bool {
+	return slices.ContainsFunc(before, func(c count) bool {
+		return c.Tier == "real" && c.RabbitMQ == r.RabbitMQ && (c.Run == "full" || c.Run == "rest")
+	})
+}
+
+// runRelease boots one RabbitMQ and runs the command lines on it, the first one everything, if everything is wanted.
+func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis, packages []string, everything bool) (counts []count, err error) {
 	fmt.Fprintf(out, "=== %s\n", r)
 
 	failed := func(err error) []count {
@@ -127,8 +139,8 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis []string
 		}
 
 		tests := mainJob
-		if i == 0 {
-			tests = labtest.OnEveryVersion
+		if i == 0 && everything {
+			tests = []string{"-run=" + labtest.OnEveryVersion}
 		}
 
 		name := describeCLI(ctx, cli)
@@ -136,7 +148,7 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis []string
 
 		s := suite{
 			tiers: []string{"real"}, packages: map[string][]string{"real": packages}, progress: true,
-			flags: []string{"-count=1", "-timeout=20m", "-run=" + tests},
+			flags: slices.Concat([]string{"-count=1", "-timeout=30m"}, tests),
 			env: []string{
 				"RABBITMQ_LAB_MATRIX=1", "RABBITMQ_LAB_REUSE=" + l.Name(), "RABBITMQ_LAB_RELEASE=" + r.RabbitMQ, "RABBITMQ_TEST_CLI=" + cli,
 			},
@@ -148,16 +160,21 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis []string
 		}
 
 		for _, c := range ended {
-			c.Run, c.RabbitMQ, c.Store, c.CLI = "matrix", version, store, name
-			if c.Passed+c.Failed == 0 {
-				c.Failed, c.Failures = 1, []string{"no test ran"}
-			}
-
-			counts = append(counts, c)
+			counts = append(counts, cell(c, version, store, name))
 		}
 	}
 
 	return counts, nil
+}
+
+// cell is a count in its place in the matrix. One in which nothing ran is a failure: it looks like a success otherwise.
+func cell(c count, version, store, cli string) count {
+	c.Run, c.RabbitMQ, c.Store, c.CLI = "matrix", version, store, cli
+	if c.Passed+c.Failed == 0 {
+		c.Failed, c.Failures = 1, []string{"no test ran"}
+	}
+
+	return c
 }
 
 // storeOf is where a broker keeps its metadata, in its own words.

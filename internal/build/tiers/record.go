@@ -34,6 +34,10 @@ func record(counts []count) error {
 
 // readRecord reads it. Where no run came to its end there is none.
 func readRecord(name string) ([]count, error) {
+	if name == "" {
+		return nil, nil
+	}
+
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

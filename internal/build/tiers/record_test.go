@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
 )
 
 // recorded writes counts to a file as runs do.
@@ -85,6 +87,26 @@ func TestClaimOfSupportIsHeldToWhatPassed(t *testing.T) {
 	} {
 		if got := seen(row, counts); got != want {
 			t.Errorf("%sgot %v, want %v", row, got, want)
+		}
+	}
+}
+
+func TestCellOfTheMatrixInWhichNothingRanIsAFailure(t *testing.T) {
+	if c := cell(count{Skipped: 3}, "4.3.6", "Khepri", "OpenTofu 1.12.6"); c.Failed != 1 {
+		t.Errorf("got %+v", c)
+	}
+
+	if c := cell(count{Passed: 3}, "4.3.6", "Khepri", "OpenTofu 1.12.6"); c.Failed != 0 || c.RabbitMQ != "4.3.6" || c.Run != "matrix" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestMatrixTakesAFullRunOnTheSameRabbitMQForItself(t *testing.T) {
+	before := []count{{Run: "core", Tier: "real", RabbitMQ: "4.0"}, {Run: "rest", Tier: "real", RabbitMQ: "3.10"}, {Run: "rest", Tier: "lab", RabbitMQ: "4.3"}}
+
+	for _, r := range lab.Releases {
+		if got, want := hadFullRun(before, r), r == lab.V3_10; got != want {
+			t.Errorf("%s: got %v, want %v", r, got, want)
 		}
 	}
 }
