@@ -14,12 +14,12 @@ import (
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab/labtest"
 )
 
-// mainJob has a test run that every command line does on every RabbitMQ.
-var mainJob = []string{"-short", "-run=^TestClusterLife" + labtest.OnEveryVersion + "$"}
+// mainStory is the test that every command line runs on every RabbitMQ, all but one of them in short.
+const mainStory = "TestClusterLife" + labtest.OnEveryVersion
 
-// runMatrix runs the real tier on every RabbitMQ with every command line. Each RabbitMQ is booted once. There one
-// command line, each time the next one, runs all that has OnEveryVersion in its name, and the others the main job: what
-// differs between command lines does not differ between versions of RabbitMQ.
+// runMatrix runs the real tier on every RabbitMQ with every command line. Each RabbitMQ is booted once. There one command
+// line, each time the next one, runs all that has OnEveryVersion in its name, or its share of it, and the others the main
+// story: what differs between command lines does not differ between versions of RabbitMQ.
 func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) {
 	if len(clis) == 0 {
 		return false, errors.New("usage: tiers -matrix CLI...")
@@ -40,7 +40,15 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 		return false, err
 	}
 
-	var counts []count
+	stories, err := listStories(ctx, packages["real"])
+	if err != nil {
+		return false, err
+	}
+
+	var (
+		counts []count
+		passOn []string // stories that are none on the release before
+	)
 
 	for i, r := range releases {
 		if ctx.Err() != nil {
@@ -48,8 +56,17 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 		}
 
 		turn := i % len(clis)
+		first := clis[turn]
 
-		ended, err := runRelease(ctx, out, r, slices.Concat(clis[turn:], clis[:turn]), packages["real"], !hadFullRun(before, r))
+		tests := stories
+		if os.Getenv("RABBITMQ_TEST_SPREAD") == "1" {
+			tests = append(shareOf(stories, i, len(releases)), passOn...)
+			if !hadCore(before, r, describeCLI(ctx, first)) {
+				tests = append(tests, mainStory)
+			}
+		}
+
+		ended, err := runRelease(ctx, out, r, slices.Concat(clis[turn:], clis[:turn]), packages["real"], tests)
 		if err != nil {
 			return false, err
 		}
@@ -59,6 +76,7 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 		}
 
 		counts = append(counts, ended...)
+		passOn = notTold(tests, ended)
 	}
 
 	fmt.Fprintln(out)
@@ -80,11 +98,14 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 	return good && support(out, counts), nil
 }
 
-// releases are those in RELEASES, or all that the lab knows.
+// releases are those in RELEASES, or all that the lab knows, newest first.
 func releases() ([]lab.Release, error) {
 	wanted := strings.Fields(os.Getenv("RELEASES"))
 	if len(wanted) == 0 {
-		return lab.Releases, nil
+		all := slices.Clone(lab.Releases)
+		slices.Reverse(all)
+
+		return all, nil
 	}
 
 	var found []lab.Release
@@ -101,15 +122,70 @@ func releases() ([]lab.Release, error) {
 	return found, nil
 }
 
-// hadFullRun tells whether a recorded run had all that the matrix has, on a release.
-func hadFullRun(before []count, r lab.Release) bool {
-	return slices.ContainsFunc(before, func(c count) bool {
-		return c.Tier == "real" && c.RabbitMQ == r.RabbitMQ && (c.Run == "full" || c.Run == "rest")
+// listStories names the tests of the matrix.
+func listStories(ctx context.Context, packages []string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-list=" + labtest.OnEveryVersion}, packages)...)
+	cmd.Stderr = os.Stderr
+
+	output, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go test -list: %w\n%s", err, output)
+	}
+
+	var names []string
+
+	for line := range strings.Lines(string(output)) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "Test") {
+			names = append(names, line)
+		}
+	}
+
+	if !slices.Contains(names, mainStory) {
+		return nil, fmt.Errorf("no test %s among %q", mainStory, names)
+	}
+
+	return names, nil
+}
+
+// shareOf is what one of the releases gets of the stories when they are spread. The main story is not among them.
+func shareOf(stories []string, release, releases int) []string {
+	var share []string
+
+	i := 0
+
+	for _, name := range stories {
+		if name == mainStory {
+			continue
+		}
+
+		if i%releases == release {
+			share = append(share, name)
+		}
+
+		i++
+	}
+
+	return share
+}
+
+// notTold are the stories that skipped themselves as a whole: a release does not have what they tell of.
+func notTold(stories []string, counts []count) []string {
+	return slices.DeleteFunc(slices.Clone(stories), func(name string) bool {
+		return !slices.ContainsFunc(counts, func(c count) bool {
+			return slices.ContainsFunc(c.Skips, func(skip string) bool { return strings.HasPrefix(skip, name+": ") })
+		})
 	})
 }
 
-// runRelease boots one RabbitMQ and runs the command lines on it, the first one everything, if everything is wanted.
-func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis, packages []string, everything bool) (counts []count, err error) {
+// hadCore tells whether a recorded run had the core, with the main story, on a release with a command line.
+func hadCore(before []count, r lab.Release, cli string) bool {
+	return slices.ContainsFunc(before, func(c count) bool {
+		return c.Run == "core" && c.Tier == "real" && c.RabbitMQ == r.RabbitMQ && c.CLI == cli && c.Passed > 0
+	})
+}
+
+// runRelease boots one RabbitMQ and runs the command lines on it, the first one these tests.
+func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis, packages, tests []string) (counts []count, err error) {
 	fmt.Fprintf(out, "=== %s\n", r)
 
 	failed := func(err error) []count {
@@ -138,9 +214,9 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis, package
 			break
 		}
 
-		tests := mainJob
-		if i == 0 && everything {
-			tests = []string{"-run=" + labtest.OnEveryVersion}
+		flags := []string{"-short", "-run=" + exactly([]string{mainStory})}
+		if i == 0 && len(tests) > 0 {
+			flags = []string{"-run=" + exactly(tests)}
 		}
 
 		name := describeCLI(ctx, cli)
@@ -148,9 +224,9 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis, package
 
 		s := suite{
 			tiers: []string{"real"}, packages: map[string][]string{"real": packages}, progress: true,
-			flags: slices.Concat([]string{"-count=1", "-timeout=30m"}, tests),
+			flags: slices.Concat([]string{"-count=1", "-timeout=60m"}, flags),
 			env: []string{
-				"RABBITMQ_LAB_MATRIX=1", "RABBITMQ_LAB_REUSE=" + l.Name(), "RABBITMQ_LAB_RELEASE=" + r.RabbitMQ, "RABBITMQ_TEST_CLI=" + cli,
+				"RABBITMQ_LAB_MATRIX=1", "RABBITMQ_LAB_FULL=" + os.Getenv("RABBITMQ_TEST_SPREAD"), "RABBITMQ_LAB_REUSE=" + l.Name(), "RABBITMQ_LAB_RELEASE=" + r.RabbitMQ, "RABBITMQ_TEST_CLI=" + cli,
 			},
 		}
 
