@@ -41,6 +41,7 @@ func TestSummaryAddsUpAllRuns(t *testing.T) {
 	}{
 		{"all is well", []count{core, rest, matrix}, true, []string{"Khepri", "\n10 passed, 0 failed, 0 skipped\n"}},
 		{"what was left did not run", []count{core, matrix}, false, []string{"done by no other run: TestStory/long\n", "\n7 passed, 0 failed, 0 skipped\n"}},
+		{"another package has a test of that name", []count{core, {Run: "rest", Tier: "unit", Passed: 3, Done: []testID{{"q", "TestStory/long"}}}}, false, []string{"done by no other run: TestStory/long\n"}},
 		{"a failure in the matrix", []count{core, rest, {Run: "matrix", Tier: "real", RabbitMQ: "4.0.5", CLI: "OpenTofu 1.12.6", Failed: 1, Failures: []string{"TestX in p"}}}, false,
 			[]string{"FAILED in the real tier, RabbitMQ 4.0.5 with OpenTofu 1.12.6: TestX in p\n", "\n8 passed, 1 failed, 0 skipped\n"}},
 		{"no real tier", []count{{Run: "core", Tier: "unit", Passed: 5}}, false, []string{"no test of the real tier", "\n5 passed, 0 failed, 0 skipped\n"}},
