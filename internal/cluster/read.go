@@ -38,42 +38,13 @@ func (f *Fleet) glanced(ctx context.Context, ask rabbitmq.Ask, enough func(topol
 	return f.Memory.share(ctx, "look "+about, f.places(), func(ctx context.Context) topology.Snapshot { return f.look(ctx, ask).Snapshot })
 }
 
-// glance asks one node after the other, without waiting long for one, and returns the first word of one that runs. When
-// none does, it returns what all of them said.
+// glance gives the first word of a node that runs. When none does, it gives what all of them said.
 func (f *Fleet) glance(ctx context.Context, ask rabbitmq.Ask) topology.Snapshot {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	names := f.names()
-	answers := make(chan topology.Snapshot, len(names))
-	asked, waiting, all := 0, 0, topology.Snapshot{}
-	for asked < len(names) || waiting > 0 {
-		if asked < len(names) {
-			name := names[asked]
-			asked++
-			waiting++
-			go func() {
-				o, err := f.Nodes[name].Observe(ctx, ask)
-				answers <- topology.Snapshot{name: view(o, err)}
-			}()
-		}
-		timer := time.NewTimer(hedge)
-		select {
-		case seen := <-answers:
-			waiting--
-			if slices.ContainsFunc(slices.Collect(maps.Values(seen)), func(v topology.View) bool { return v.State == topology.Running }) {
-				timer.Stop()
-				return seen
-			}
-			maps.Copy(all, seen)
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		timer.Stop()
-		if ctx.Err() != nil {
-			break
-		}
+	word, others := f.firstRunning(ctx, ask)
+	if word.Node == "" {
+		return others
 	}
-	return all
+	return topology.Snapshot{word.Node: view(rabbitmq.Observation{Condition: rabbitmq.Running, Status: word}, nil)}
 }
 
 // untroubled tells whether a glance gave the word of a member without partition and with a majority.

@@ -4,9 +4,11 @@ package provider
 import (
 	"context"
 
+	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -18,6 +20,8 @@ var (
 	_ provider.Provider                       = (*rabbitmqProvider)(nil)
 	_ provider.ProviderWithEphemeralResources = (*rabbitmqProvider)(nil)
 	_ provider.ProviderWithFunctions          = (*rabbitmqProvider)(nil)
+	_ provider.ProviderWithActions            = (*rabbitmqProvider)(nil)
+	_ provider.ProviderWithListResources      = (*rabbitmqProvider)(nil)
 )
 
 // New returns the provider's constructor, as the plugin server wants it.
@@ -65,6 +69,7 @@ func (p *rabbitmqProvider) Configure(ctx context.Context, req provider.Configure
 	if !req.Config.Raw.IsFullyKnown() {
 		s.unknown = true
 		resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = s, s, s
+		resp.ActionData, resp.ListResourceData = s, s
 		return
 	}
 	defaults, diags := providerSSH(model.SSH)
@@ -76,6 +81,7 @@ func (p *rabbitmqProvider) Configure(ctx context.Context, req provider.Configure
 		resp.Diagnostics.AddAttributeError(path.Root("rabbitmqctl"), "Empty rabbitmqctl", "The list names no program. Leave the attribute out for the default.")
 	}
 	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = s, s, s
+	resp.ActionData, resp.ListResourceData = s, s
 }
 
 func (p *rabbitmqProvider) Resources(context.Context) []func() resource.Resource {
@@ -91,4 +97,17 @@ func (p *rabbitmqProvider) Functions(context.Context) []func() function.Function
 	return []func() function.Function{newClassicConfigFunction, newStatusFunction, newCookieFunction}
 }
 
-func (p *rabbitmqProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }
+// DataSources lists the data sources.
+func (p *rabbitmqProvider) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{newClusterData, newNodeData}
+}
+
+// Actions lists the actions.
+func (p *rabbitmqProvider) Actions(context.Context) []func() action.Action {
+	return []func() action.Action{newRestartAction, newMaintenanceAction, newRebalanceAction, newForceBootAction}
+}
+
+// ListResources lists what can be listed.
+func (p *rabbitmqProvider) ListResources(context.Context) []func() list.ListResource {
+	return []func() list.ListResource{newMemberList}
+}

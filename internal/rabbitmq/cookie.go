@@ -290,10 +290,14 @@ func (n *Node) removePending(ctx context.Context, file string) error {
 	return err
 }
 
-// Restart restarts the broker by its unit or its commands and returns when its boot ended.
+// Restart restarts the broker by its unit or its commands and returns when its boot ended. As with a start, the newest
+// units refuse the sixth within ten minutes unless they are told to forget the others.
 func (n *Node) Restart(ctx context.Context) error {
 	if n.config.Commands != nil {
 		return n.restartByCommand(ctx)
+	}
+	if _, err := n.host.Run(ctx, remote.Command{Args: []string{"systemctl", "reset-failed", n.config.Service}, User: "root", Timeout: readTimeout}); err != nil {
+		return err
 	}
 	result, err := n.host.Run(ctx, remote.Command{Args: []string{"systemctl", "restart", n.config.Service}, User: "root"})
 	if err != nil {

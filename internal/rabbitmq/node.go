@@ -139,6 +139,9 @@ func (n *Node) Status(ctx context.Context, ask Ask) (Status, error) {
 	if err != nil {
 		return Status{}, &ProbeError{Host: n.host.Address(), Node: n.config.Name, Reason: err.Error(), Output: string(out)}
 	}
+	if status.Running && (ask.Overview && status.Overview == nil || ask.Lag && status.Lag == nil) || ask.Hints && status.Hints == nil {
+		return Status{}, &ProbeError{Host: n.host.Address(), Node: n.config.Name, Reason: "it left out what it was asked for", Output: string(out)}
+	}
 	if n.config.Name != "" && status.Node != n.config.Name {
 		return Status{}, &ProbeError{Host: n.host.Address(), Node: n.config.Name, Reason: fmt.Sprintf("the node that answered is %s", status.Node), Output: string(out)}
 	}

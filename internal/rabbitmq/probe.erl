@@ -1,7 +1,8 @@
 %% Everything the provider reads about one node, in one expression. It answers on RabbitMQ 3.8 to 4.3, also with
 %% the rabbit application stopped or booting, and changes nothing. Rules for this file: no dollar sign, backtick,
 %% backslash, exclamation mark or single quote, so that every shell on the way leaves it alone; comments on lines
-%% of their own. WANT is replaced by a list of the optional sections: inventory, peers, replicas. OF is replaced by the
+%% of their own. WANT is replaced by a list of the optional sections: inventory,
+%% peers, replicas, overview, hints, lag. OF is replaced by the
 %% nodes that are asked: only the first of them that runs in a cluster gives the inventory, or anyone when it is empty.
 %% HOSTS is replaced by a list of host names that the node is asked to resolve.
 Want = WANT,
@@ -58,6 +59,35 @@ Peers = fun() -> {ok, {L, _}} = rabbit_peer_discovery:discover_cluster_nodes(), 
 Resolve = fun(H) -> #{host => B(H), addresses => Bs([inet:ntoa(A) || Fam <- [inet, inet6], A <- T(fun() -> {ok, As} = inet:getaddrs(H, Fam), As end, [])])} end,
 %% The addresses of the machine's own interfaces, loopback included.
 Own = fun() -> {ok, Ifs} = inet:getifaddrs(), Bs(lists:usort([inet:ntoa(A) || {_, Os} <- Ifs, {addr, A} <- Os])) end,
+%% What one member can tell of all that run, asked over the links between them.
+Rpc = fun(N, M, F, A, D) -> case T(fun() -> rpc:call(N, M, F, A, 5000) end, {badrpc, failed}) of {badrpc, _} -> D; V -> V end end,
+Listens = fun({listener, _, P, _, Ip, Port, _}) -> #{protocol => B(P), port => Port, interface => B(T(fun() -> case Ip of {_, _, _, _} -> inet:ntoa(Ip); _ -> "[" ++ inet:ntoa(Ip) ++ "]" end end, <<>>))} end,
+Member = fun(N) -> #{node => B(N), erlang => B(Rpc(N, rabbit_misc, otp_release, [], <<>>)),
+  version => B(Rpc(N, rabbit, product_version, [], Rpc(N, rabbit_misc, version, [], <<>>))),
+  maintenance => B(Rpc(N, rabbit_maintenance, status_local_read, [N], unknown)),
+  uptime => case Rpc(N, erlang, statistics, [wall_clock], none) of {Ms, _} -> Ms div 1000; _ -> -1 end,
+  listeners => T(fun() -> [Listens(L) || L <- Rpc(N, rabbit_networking, node_listeners, [N], error)] end, null)} end,
+Get = fun(K, I) when is_map(I) -> maps:get(K, I); (K, I) -> proplists:get_value(K, I) end,
+Overview = fun() -> #{members => [Member(N) || N <- proplists:get_value(running_nodes, St, [])],
+  alarms => lists:usort([case A of {{resource_limit, Rs, N}, _} -> #{node => B(N), resource => B(Rs)}; {Rs, _} -> #{node => B(node()), resource => B(Rs)} end || A <- rabbit_alarm:get_alarms()]),
+  feature_flags => maps:from_list([{B(Get(name, I)), B(Get(state, I))} || I <- rabbit_ff_extra:cli_info()])} end,
+%% Settings by which a blank node joins somebody at its start. Only their names: some of the values are secrets.
+Settings = fun(F) -> {ok, Text} = file:read_file(F), Ls = [string:trim(L) || L <- binary:split(Text, <<10>>, [global])],
+  [#{file => B(F), setting => string:trim(hd(binary:split(L, <<"=">>)))} || L <- Ls, string:prefix(L, "cluster_formation.") =/= nomatch] ++
+  [#{file => B(F), setting => <<"cluster_nodes">>} || L <- Ls, string:find(L, "cluster_nodes") =/= nomatch, string:prefix(L, "%") =:= nomatch, string:prefix(L, "#") =:= nomatch] end,
+Hints = fun() -> #{backend => B(T(fun() -> rabbit_peer_discovery:backend() end, <<>>)),
+  settings => lists:append([T(fun() -> Settings(F) end, []) || P <- ["/etc/rabbitmq/*.conf", "/etc/rabbitmq/conf.d/*.conf", "/etc/rabbitmq/*.config"], F <- filelib:wildcard(P)])} end,
+%% How far this node's replicas are behind their leaders.
+Index = fun(P) -> case proplists:get_value(<<"Last Written">>, P, proplists:get_value(<<"Log Index">>, P, -1)) of I when is_integer(I) -> I; _ -> -1 end end,
+Quorum = fun(Q) -> {resource, VH, _, Nm} = amqqueue:get_name(Q), Ps = T(fun() -> [_ | _] = L = rabbit_quorum_queue:status(VH, Nm), L end, []),
+  Mine = lists:append([P || P <- Ps, proplists:get_value(<<"Node Name">>, P) =:= node()]), Lead = lists:append([P || P <- Ps, proplists:get_value(<<"Raft State">>, P) =:= leader]),
+  #{vhost => VH, name => Nm, has => Index(Mine), leader => case proplists:get_value(<<"Commit Index">>, Lead) of C when is_integer(C) -> C; _ -> -3 end} end,
+Offset = fun(P) -> case proplists:get_value(committed_offset, P, proplists:get_value(offset, P)) of I when is_integer(I) -> I; _ -> -1 end end,
+Stream = fun(Q) -> {resource, VH, _, Nm} = amqqueue:get_name(Q), Ps = T(fun() -> [_ | _] = L = rabbit_stream_queue:status(VH, Nm), L end, []),
+  Mine = [P || P <- Ps, proplists:get_value(node, P) =:= node()], Lead = [P || P <- Ps, proplists:get_value(role, P) =:= writer],
+  #{vhost => VH, name => Nm, has => case Mine of [O] -> Offset(O); _ -> -3 end, leader => case Lead of [W] -> Offset(W); _ -> -3 end} end,
+Lag = fun() -> [case T(fun() -> amqqueue:get_type(Q) end, classic) of rabbit_stream_queue -> Stream(Q); _ -> Quorum(Q) end || VH <- rabbit_vhost:list_names(), Q <- Queues(VH),
+  lists:member(T(fun() -> amqqueue:get_type(Q) end, classic), [rabbit_quorum_queue, quorum, rabbit_stream_queue]), lists:member(node(), Copies(Q))] end,
 R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting() end, false),
 %% The process that waits to start the application again after RabbitMQ stopped it itself (rabbit_node_monitor).
   paused => not Run andalso is_pid(whereis(rabbit_outside_app_process)),
@@ -75,5 +105,8 @@ R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting
   boot => B(T(fun() -> {ok, Bt} = file:read_file("/proc/sys/kernel/random/boot_id"), hd(binary:split(Bt, <<10>>)) end, <<>>)),
   resolves => [Resolve(H) || H <- Hosts], addresses => case Hosts of [] -> []; _ -> T(Own, []) end,
   peers => case Run andalso lists:member(peers, Want) of true -> T(Peers, error); false -> null end,
+  overview => case Run andalso lists:member(overview, Want) of true -> T(Overview, error); false -> null end,
+  hints => case lists:member(hints, Want) of true -> T(Hints, error); false -> null end,
+  lag => case Run andalso lists:member(lag, Want) of true -> T(Lag, error); false -> null end,
   inventory => case Run andalso lists:member(inventory, Want) andalso First(Bs(proplists:get_value(running_nodes, St, []))) of true -> T(Inventory, error); false -> null end},
 io:put_chars(["MARKER", rabbit_json:encode(R), 10]).

@@ -33,6 +33,9 @@ type Ask struct {
 	Peers     bool     // whom its own peer discovery would make it join
 	Replicas  bool     // what the running members lack replicas of
 	Resolve   []string // host names the node is asked to resolve
+	Overview  bool     // what the node can tell of all members that run, and of the cluster
+	Hints     bool     // which settings would make the node join somebody when it starts blank
+	Lag       bool     // how far the node's replicas are behind their leaders
 }
 
 // expression renders the probe. Host names come from checked node names and hold nothing that Erlang could misread.
@@ -46,6 +49,15 @@ func (a Ask) expression() string {
 	}
 	if a.Replicas {
 		want = append(want, "replicas")
+	}
+	if a.Overview {
+		want = append(want, "overview")
+	}
+	if a.Hints {
+		want = append(want, "hints")
+	}
+	if a.Lag {
+		want = append(want, "lag")
 	}
 	hosts := make([]string, len(a.Resolve))
 	for i, h := range a.Resolve {
@@ -105,9 +117,17 @@ type Status struct {
 	// Lacking tells for each running member what has no replica there; nil when it was not asked for or RabbitMQ failed at it.
 	Lacking []Lacking `json:"-"`
 
+	// Overview, Hints and Lag are nil when they were not asked for; a failure to give them is an error of the probe.
+	Overview *Overview `json:"-"`
+	Hints    *Hints    `json:"-"`
+	Lag      []Replica `json:"-"`
+
 	RawLacking   json.RawMessage `json:"lacking"`
 	RawPeers     json.RawMessage `json:"peers"`
 	RawInventory json.RawMessage `json:"inventory"`
+	RawOverview  json.RawMessage `json:"overview"`
+	RawHints     json.RawMessage `json:"hints"`
+	RawLag       json.RawMessage `json:"lag"`
 }
 
 // Lacking is what has no replica on a running member although it could have one.
@@ -204,7 +224,16 @@ func parseProbe(output []byte) (Status, error) {
 	if err := optional(s.RawLacking, &s.Lacking); err != nil {
 		s.Lacking = nil
 	}
-	s.RawPeers, s.RawInventory, s.RawLacking = nil, nil, nil
+	for _, section := range []struct {
+		name string
+		raw  json.RawMessage
+		into any
+	}{{"overview", s.RawOverview, &s.Overview}, {"hints", s.RawHints, &s.Hints}, {"lag", s.RawLag, &s.Lag}} {
+		if err := optional(section.raw, section.into); err != nil {
+			return Status{}, fmt.Errorf("it could not give its %s: %s", section.name, excerpt(string(section.raw)))
+		}
+	}
+	s.RawPeers, s.RawInventory, s.RawLacking, s.RawOverview, s.RawHints, s.RawLag = nil, nil, nil, nil, nil, nil
 	return s, nil
 }
 

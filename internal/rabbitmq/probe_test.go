@@ -8,7 +8,7 @@ import (
 )
 
 func TestProbeExpressionSurvivesEveryShell(t *testing.T) {
-	text := Ask{Inventory: true, Of: []string{"rabbit@rmq1"}, Peers: true, Resolve: []string{"rmq1"}}.expression()
+	text := Ask{Inventory: true, Of: []string{"rabbit@rmq1"}, Peers: true, Overview: true, Hints: true, Lag: true, Resolve: []string{"rmq1"}}.expression()
 	if at := strings.IndexAny(text, "$`\\!'\n"); at >= 0 {
 		t.Errorf("the expression holds %q, which some shell reads: …%s…", text[at], text[max(0, at-30):at+1])
 	}
@@ -120,4 +120,53 @@ func FuzzParseProbe(f *testing.F) {
 			t.Errorf("a running node without members: %q", output)
 		}
 	})
+}
+
+// The recordings are of a three-node cluster with a quorum queue (and a stream where there are some), a disk alarm on the
+// node that was asked, the third member drained, and a configuration file that the node has not read yet.
+func TestProbeTellsOfTheWholeCluster(t *testing.T) {
+	for _, version := range []string{"3.10.8", "4.0.5", "4.3.6"} {
+		stdout, _, _ := recorded(t, version, "probe-overview")
+		s, err := parseProbe([]byte(stdout))
+		if err != nil || s.Overview == nil || s.Hints == nil {
+			t.Errorf("%s: %+v (%v)", version, s, err)
+			continue
+		}
+		if len(s.Overview.Members) != 3 || !reflect.DeepEqual(s.Overview.Alarms, []Alarm{{"rabbit@rmq1", "disk"}}) || s.Overview.FeatureFlags["quorum_queue"] != "enabled" {
+			t.Errorf("%s: %+v", version, s.Overview)
+		}
+		for _, p := range s.Overview.Members {
+			if p.Version != version || !strings.Contains(p.Erlang, ".") || p.Uptime <= 0 || Draining(p.Maintenance) != (p.Node == "rabbit@rmq3") {
+				t.Errorf("%s: %+v", version, p)
+			}
+			if !slices.Contains(p.Listeners, Listener{"amqp", "[::]", 5672}) && p.Node != "rabbit@rmq3" {
+				t.Errorf("%s: %s listens on %+v", version, p.Node, p.Listeners)
+			}
+		}
+		if len(s.Lag) == 0 && version != "4.3.6" { // recorded of a cluster without queues
+			t.Errorf("%s: no replica", version)
+		}
+		for _, r := range s.Lag {
+			if !r.Led() || r.Leader < 40 || !r.Reaches(r.Leader) || r.Reaches(r.Leader+1) {
+				t.Errorf("%s: %+v", version, r)
+			}
+		}
+		// Names of settings only: the recording has the value of none of them, some of which are secrets.
+		hints := strings.Join(s.Rejoins(), "\n")
+		if strings.Count(hints, "/etc/rabbitmq/rabbitmq.conf sets cluster_formation.") != 2 || strings.Contains(stdout, "SECRET") || strings.Contains(stdout, "cluster_formation.x") {
+			t.Errorf("%s: %s", version, hints)
+		}
+	}
+}
+
+func TestProbeDoesNotTakeAFailedOverviewForNone(t *testing.T) {
+	base := marker + `{"node":"rabbit@rmq1","store":"mnesia","running":true,"disc":["rabbit@rmq1"],`
+	for _, section := range []string{"overview", "hints", "lag"} {
+		if s, err := parseProbe([]byte(base + `"` + section + `":"error"}`)); err == nil {
+			t.Errorf("%s: %+v", section, s)
+		}
+		if _, err := parseProbe([]byte(base + `"` + section + `":null}`)); err != nil {
+			t.Errorf("%s was not asked for: %v", section, err)
+		}
+	}
 }

@@ -50,7 +50,7 @@ func (u Unit) String() string {
 // changing are the CLI commands whose end must be waited for before anything else is decided.
 var changing = []string{
 	"stop_app", "start_app", "join_cluster", "forget_cluster_node", "reset", "force_reset", "change_cluster_node_type",
-	"set_cluster_name", "shrink", "grow", "add_replica", "force_boot", "stop", "shutdown",
+	"set_cluster_name", "shrink", "grow", "add_replica", "force_boot", "stop", "shutdown", "drain", "revive", "rebalance",
 }
 
 // Facts reads the host's own state.

@@ -53,3 +53,9 @@ func versionOf(version string) (major, minor int) {
 	minor, _ = strconv.Atoi(parts[1])
 	return major, minor
 }
+
+// OnlyKhepri tells whether a version has no other metadata store. Fixture: 4.3.6/metadata_store_status.
+func OnlyKhepri(version string) bool {
+	major, minor := versionOf(version)
+	return major > 4 || major == 4 && minor >= 3
+}

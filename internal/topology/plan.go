@@ -16,7 +16,6 @@ func Plan(w Wish, s Snapshot) ([]Step, error) {
 	p.start()
 	p.checkPaused()
 	if p.based {
-		p.founder()
 		p.join()
 		p.types()
 		p.grow()

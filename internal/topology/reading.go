@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -93,4 +94,27 @@ func ReadMember(node string, peers []string, s Snapshot) (m Member, r Reading, f
 	r, err = ReadWished(Wish{Members: map[string]Type{node: Disc}, Peers: peers}, s)
 	m, found = r.Members[node]
 	return m, r, found || err != nil, err
+}
+
+// Partitions says who does not see whom, although both run and count each other as members: as the nodes report it, which
+// Mnesia does only after the network healed and Khepri never, and as their words side by side show it.
+func (s Snapshot) Partitions() map[string][]string {
+	cut := map[string][]string{}
+	for _, a := range sortedKeys(s) {
+		va := s[a]
+		if va.State != Running {
+			continue
+		}
+		cut[a] = append(cut[a], va.Partitioned...)
+		for _, b := range sortedKeys(s) {
+			vb := s[b]
+			if a != b && vb.State == Running && va.lists(b) && vb.lists(a) && !va.sees(b) && !slices.Contains(cut[a], b) {
+				cut[a] = append(cut[a], b)
+			}
+		}
+		if len(cut[a]) == 0 {
+			delete(cut, a)
+		}
+	}
+	return cut
 }
