@@ -10,9 +10,9 @@ import (
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
 )
 
-// bound is what no run takes whose hosts are gone: a host that is silent is waited for 15 seconds, and each step of a
-// destroy looks at all of them again.
-const bound = 90 * time.Second
+// bound is what no run takes whose hosts are gone, on a machine with far too much to do: a host that is silent is waited
+// for 15 seconds, and each step of a destroy looks at all of them again.
+const bound = 4 * time.Minute
 
 func (o outcome) within(d time.Duration) outcome {
 	o.t.Helper()

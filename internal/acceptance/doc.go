@@ -11,7 +11,8 @@
 //   - core: what `make test` runs, the main job on one RabbitMQ. A test is core unless it says otherwise.
 //   - full: also what begins with full(t), a test or a part of a story. RABBITMQ_LAB_FULL=1 runs it.
 //   - the matrix: what has OnEveryVersion in its name, on every RabbitMQ, with Terraform and with OpenTofu. It is core as
-//     well, unless it begins with everyVersion(t): then it is left to the full run and to the matrix.
+//     well, unless it begins with everyVersion(t): then it is left to the full run and to the matrix. One command line
+//     runs all of it, the other one TestClusterLifeOnEveryVersion without what begins with oneCLI(t).
 //
 // Environment: RABBITMQ_LAB_RELEASE (3.10) is the RabbitMQ to run, RABBITMQ_LAB_REQUIRED=1 makes what is missing a
 // failure, RABBITMQ_LAB_FULL=1 is a full run, RABBITMQ_LAB_MATRIX=1 a run of the matrix, RABBITMQ_LAB_REUSE is the name

@@ -16,6 +16,7 @@ import (
 
 // Members one by one, from blank nodes to blank nodes.
 func TestMemberLifeOnEveryVersion(t *testing.T) {
+	everyVersion(t)
 	rmq1, rmq2, rmq3 := blank(t)
 	hosts := []*lab.Host{rmq1, rmq2, rmq3}
 	stay := hosts

@@ -130,7 +130,9 @@ func replicated() []string {
 
 // onKhepri tells whether the lab's brokers keep their metadata in Khepri: no partitions, no forced boot, and a majority
 // that is needed.
-func onKhepri() bool { return suite.lab.Release() == lab.V4_3 }
+func onKhepri() bool {
+	return slices.Contains([]lab.Release{lab.V4_0Khepri, lab.V4_3}, suite.lab.Release())
+}
 
 // off makes hosts lose power, in this order.
 func off(t *testing.T, hosts ...*lab.Host) {

@@ -123,7 +123,7 @@ type outcome struct {
 }
 
 // runTimeout bounds one run of the CLI. It is far more than any needs.
-const runTimeout = 4 * time.Minute
+const runTimeout = 10 * time.Minute
 
 // command prepares a run of the CLI in a process group of its own, which ends with the test.
 func (w *workspace) command(ctx context.Context, args ...string) (cmd *exec.Cmd, log string) {

@@ -19,6 +19,9 @@ type Fleet struct {
 	Nodes map[string]*rabbitmq.Node
 	// Stranger returns the node of a member that the configuration does not name.
 	Stranger func(name string) (*rabbitmq.Node, error)
+	// Again, when set, gives the node of a host that did not answer, for every further look: a host may be waited for
+	// once, for as long as it takes to boot, but not at every step.
+	Again func(name string) (*rabbitmq.Node, error)
 	// Memory shares looks between the resources of one run; nil shares nothing.
 	Memory *Memory
 	// Report is told every step before it is done, every wait and every recovery.
@@ -36,6 +39,7 @@ type sighting struct {
 func (f *Fleet) look(ctx context.Context, ask rabbitmq.Ask) sighting {
 	seen := sighting{Snapshot: topology.Snapshot{}, busy: map[string][]string{}}
 	f.ask(ctx, f.Nodes, ask, &seen)
+	f.giveUpWaiting(seen.Snapshot)
 	strangers := map[string]*rabbitmq.Node{}
 	for _, v := range seen.Snapshot {
 		for member := range v.Members {
@@ -94,6 +98,21 @@ func (f *Fleet) askThroughPeers(ctx context.Context, seen topology.Snapshot) {
 		v := seen[name]
 		v.Discovers = peers
 		seen[name] = v
+	}
+}
+
+// giveUpWaiting sees that hosts which did not answer are waited for no more.
+func (f *Fleet) giveUpWaiting(seen topology.Snapshot) {
+	if f.Again == nil {
+		return
+	}
+	for name := range f.Nodes {
+		if seen[name].State != topology.Unreachable {
+			continue
+		}
+		if node, err := f.Again(name); err == nil {
+			f.Nodes[name] = node
+		}
 	}
 }
 

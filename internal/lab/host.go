@@ -27,6 +27,8 @@ type Host struct {
 	release Release
 	image   string
 	cookie  string
+	node    string
+	ipv6    bool
 	cgroup  cgroup
 
 	mu    sync.Mutex
@@ -36,7 +38,7 @@ type Host struct {
 func newHost(l *Lab, s hostState) *Host {
 	root, _ := cgroupRoot() // Preflight has said it is there
 	return &Host{
-		lab: l, name: s.Name, number: s.Number, release: s.Release, image: s.Image, cookie: s.Cookie,
+		lab: l, name: s.Name, number: s.Number, release: s.Release, image: s.Image, cookie: s.Cookie, node: s.Node, ipv6: s.IPv6,
 		cgroup: cgroup(root).child(l.state.Network.bridge()).child(s.Name),
 	}
 }
@@ -47,14 +49,52 @@ func (h *Host) Name() string { return h.name }
 // Release is the RabbitMQ version it runs.
 func (h *Host) Release() Release { return h.release }
 
-// Address is its IPv4 address. It stays the same for the host's life, wiped or not.
-func (h *Host) Address() string { return h.lab.state.Network.address(h.number) }
+// Address is its only address: IPv4, unless it was added with [HostSpec.IPv6]. It stays the same for the host's life,
+// wiped or not.
+func (h *Host) Address() string {
+	if h.ipv6 {
+		return h.lab.state.Network.address6(h.number)
+	}
+	return h.lab.state.Network.address(h.number)
+}
 
 // SSHPort is where its sshd listens.
 func (h *Host) SSHPort() int { return 22 }
 
-// NodeName is its broker's Erlang node name, "rabbit@rmq1".
-func (h *Host) NodeName() string { return "rabbit@" + h.name }
+// NodeName is its broker's Erlang node name: "rabbit@rmq1", unless it was added with another.
+func (h *Host) NodeName() string {
+	if h.node != "" {
+		return h.node
+	}
+	return "rabbit@" + h.name
+}
+
+// names are what the host is known as to all hosts: its name, and before it the one that its node's name has, if that is
+// another.
+func (h *Host) names() string {
+	if _, host, _ := strings.Cut(h.NodeName(), "@"); host != h.name {
+		return host + " " + h.name
+	}
+	return h.name
+}
+
+// settings are the lines that the host has in rabbitmq-env.conf beside the image's.
+func (h *Host) settings() string {
+	var lines string
+	if h.release.FeatureFlags != "" {
+		lines += "FEATURE_FLAGS=" + h.release.FeatureFlags + "\n"
+	}
+	if h.node != "" {
+		lines += "NODENAME=" + h.node + "\n"
+	}
+	if _, host, _ := strings.Cut(h.node, "@"); strings.Contains(host, ".") {
+		lines += "USE_LONGNAME=true\n"
+	}
+	if h.ipv6 {
+		lines += "SERVER_ADDITIONAL_ERL_ARGS=\"$SERVER_ADDITIONAL_ERL_ARGS -proto_dist inet6_tcp\"\nCTL_ERL_ARGS=\"-proto_dist inet6_tcp\"\n"
+	}
+	return lines
+}
 
 // HostKey is its SSH host key as a line of authorized_keys has it.
 func (h *Host) HostKey() string {
@@ -151,7 +191,28 @@ func (h *Host) layDisk(ctx context.Context, key KeyChoice) error {
 			return err
 		}
 	}
+	if err := h.writeSettings(); err != nil {
+		return err
+	}
 	return h.SetCookie(h.cookie)
+}
+
+// writeSettings writes settings, also into the copy that BlankBroker goes back to.
+func (h *Host) writeSettings() error {
+	settings := h.settings()
+	if settings == "" {
+		return nil
+	}
+	for _, dir := range []string{"/etc/rabbitmq", "/usr/share/lab/etc-rabbitmq"} {
+		text, err := h.ReadFile(dir + "/rabbitmq-env.conf")
+		if err != nil {
+			return err
+		}
+		if err := h.WriteFile(dir+"/rabbitmq-env.conf", append(text, settings...), 0o644, "root"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // WriteFile writes a file on the host's disk, whether the host runs or not, without a process on the host. The file

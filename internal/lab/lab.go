@@ -167,7 +167,7 @@ func (l *Lab) bring(ctx context.Context, hosts []*Host) error {
 		return err
 	}
 	err := each(hosts, func(h *Host) error {
-		if err := l.state.Network.plugIn(ctx, h.name, h.number); err != nil {
+		if err := l.state.Network.plugIn(ctx, h.name, h.number, h.ipv6); err != nil {
 			return err
 		}
 		if err := h.layDisk(ctx, NewHostKey); err != nil {
@@ -187,6 +187,12 @@ type HostSpec struct {
 	Name string
 	// Release is its RabbitMQ version; default the lab's.
 	Release Release
+	// Node is its broker's Erlang node name; default rabbit@NAME. A dot after the @ makes it a long name. All hosts
+	// resolve what stands after the @.
+	Node string
+	// IPv6 gives it an IPv6 address and no other, and has Erlang's distribution use that. Partition and CutMachine know
+	// IPv4 only.
+	IPv6 bool
 }
 
 // AddHost boots one more host: a rogue, a replacement under another name, one of another version. The names of all
@@ -231,7 +237,7 @@ func (l *Lab) add(spec HostSpec) (*Host, error) {
 	if cookie == "" {
 		cookie = rand.Text()
 	}
-	hs := hostState{Name: spec.Name, Number: number, Release: spec.Release, Image: ImagePath(spec.Release), Cookie: cookie}
+	hs := hostState{Name: spec.Name, Number: number, Release: spec.Release, Image: ImagePath(spec.Release), Cookie: cookie, Node: spec.Node, IPv6: spec.IPv6}
 	l.state.Hosts = append(l.state.Hosts, hs)
 	if err := l.state.write(); err != nil {
 		return nil, err
@@ -427,7 +433,7 @@ func (l *Lab) writeNames() error {
 	hosts := l.Hosts()
 	text := "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
 	for _, h := range hosts {
-		text += h.Address() + " " + h.name + "\n"
+		text += h.Address() + " " + h.names() + "\n"
 	}
 	if err := os.WriteFile(l.namesFile(), []byte(text), 0o600); err != nil {
 		return err

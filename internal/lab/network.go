@@ -12,11 +12,17 @@ import (
 	"strings"
 )
 
-// network is one lab's part of the machine: number n gives the bridge rmqlab<n> and the range 10.77.<n>.0/24.
+// network is one lab's part of the machine: number n gives the bridge rmqlab<n> and the range 10.77.<n>.0/24. Hosts that
+// have IPv6 only are in fd77:<n>::/64, whose addresses are private to the machine as well.
 type network int
 
 func (n network) bridge() string { return fmt.Sprintf("rmqlab%d", int(n)) }
 func (n network) prefix() string { return fmt.Sprintf("10.77.%d.0/24", int(n)) }
+
+func (n network) prefix6() string { return fmt.Sprintf("fd77:%d::/64", int(n)) }
+
+// address6 is address for hosts that have IPv6 only.
+func (n network) address6(number int) string { return fmt.Sprintf("fd77:%d::%d", int(n), number) }
 
 // address of a host by its number; 1 is the machine.
 func (n network) address(number int) string { return fmt.Sprintf("10.77.%d.%d", int(n), number) }
@@ -70,10 +76,35 @@ func (n network) up(ctx context.Context) error {
 			return err
 		}
 		if strings.Contains(argv, "link add") { // IPv6 chatter on the bridge helps nobody
-			_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+n.bridge()+"/disable_ipv6", []byte("1"), 0)
+			_ = n.setIPv6(n.bridge(), false)
 		}
 	}
 	return nil
+}
+
+// up6 gives the bridge its IPv6 address, with the same blackhole behind it.
+func (n network) up6(ctx context.Context) error {
+	if err := n.setIPv6(n.bridge(), true); err != nil {
+		return err
+	}
+	for _, argv := range []string{
+		"ip -6 route replace blackhole " + n.prefix6() + " metric 4000",
+		"ip -6 addr replace " + n.address6(1) + "/64 dev " + n.bridge() + " nodad",
+	} {
+		if _, err := machine(ctx, strings.Fields(argv)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setIPv6 lets an interface of the machine speak IPv6, or not.
+func (n network) setIPv6(device string, on bool) error {
+	off := "1"
+	if on {
+		off = "0"
+	}
+	return os.WriteFile("/proc/sys/net/ipv6/conf/"+device+"/disable_ipv6", []byte(off), 0)
 }
 
 // cables lists the machine's ends of all cables there are.
@@ -108,7 +139,13 @@ func (n network) down(ctx context.Context) error {
 	if err == nil && route != "" {
 		_, err = machine(ctx, "ip", "route", "del", "blackhole", n.prefix(), "metric", "4000")
 	}
-	return errors.Join(failed, err)
+	failed = errors.Join(failed, err)
+	// The bridge took its own route with it; what is left is the blackhole.
+	if route, err := machine(ctx, "ip", "-6", "route", "show", "exact", n.prefix6()); err == nil && strings.Contains(route, "blackhole") {
+		_, err = machine(ctx, "ip", "-6", "route", "del", "blackhole", n.prefix6(), "metric", "4000")
+		failed = errors.Join(failed, err)
+	}
+	return failed
 }
 
 // cutTable drops what comes from the addresses in the set, in each host's own network namespace. It drops on the
@@ -126,7 +163,7 @@ const cutTable = `table inet lab {
 
 // plugIn makes a host's network namespace with one cable to the bridge. Interface and address belong to the
 // namespace, so they outlive the host's own boots.
-func (n network) plugIn(ctx context.Context, host string, number int) error {
+func (n network) plugIn(ctx context.Context, host string, number int, ipv6 bool) error {
 	space, cable := n.space(host), n.cable(number)
 	if _, err := machine(ctx, "ip", "netns", "add", space); err != nil {
 		return err
@@ -134,8 +171,15 @@ func (n network) plugIn(ctx context.Context, host string, number int) error {
 	if _, err := machine(ctx, "ip", "link", "add", cable, "type", "veth", "peer", "name", "host0", "netns", space); err != nil {
 		return err
 	}
-	_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+cable+"/disable_ipv6", []byte("1"), 0)
-	inside := fmt.Sprintf("link set lo up\naddr add %s/24 dev host0\nlink set host0 up\n", n.address(number))
+	_ = n.setIPv6(cable, false)
+	address := n.address(number) + "/24"
+	if ipv6 {
+		if err := n.up6(ctx); err != nil {
+			return err
+		}
+		address = n.address6(number) + "/64 nodad"
+	}
+	inside := fmt.Sprintf("link set lo up\naddr add %s dev host0\nlink set host0 up\n", address)
 	if _, err := machineInput(ctx, strings.NewReader(inside), "ip", "-n", space, "-batch", "-"); err != nil {
 		return err
 	}

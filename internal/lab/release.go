@@ -11,6 +11,9 @@ type Release struct {
 	RabbitMQ string
 	// Suite is the Debian suite whose rabbitmq-server package it is.
 	Suite string
+	// FeatureFlags are the only ones that a blank node enables, separated by commas. Empty is RabbitMQ's own choice: all
+	// that are stable.
+	FeatureFlags string `json:",omitempty"`
 }
 
 // The releases a lab can run. 3.8 to 4.0 keep their metadata in Mnesia, 4.3 in Khepri.
@@ -19,10 +22,16 @@ var (
 	V3_10 = Release{RabbitMQ: "3.10", Suite: "bookworm"}
 	V4_0  = Release{RabbitMQ: "4.0", Suite: "trixie"}
 	V4_3  = Release{RabbitMQ: "4.3", Suite: "sid"}
+
+	// V4_0Khepri is 4.0 with its nodes on Khepri from their first boot, which 4.0 does only when it is told to.
+	V4_0Khepri = Release{
+		RabbitMQ: "4.0-khepri", Suite: V4_0.Suite,
+		FeatureFlags: "khepri_db,quorum_queue_non_voters,message_containers_deaths_v2,rabbitmq_4.0.0",
+	}
 )
 
 // Releases lists them all, oldest first.
-var Releases = []Release{V3_8, V3_10, V4_0, V4_3}
+var Releases = []Release{V3_8, V3_10, V4_0, V4_0Khepri, V4_3}
 
 // DefaultRelease is what runs where nobody asked for a version.
 var DefaultRelease = V3_10

@@ -51,6 +51,8 @@ type hostState struct {
 	// Image is the base image below its disk. A later process may have another recipe, or another cache.
 	Image  string `json:"image"`
 	Cookie string `json:"cookie"`
+	Node   string `json:"node,omitempty"`
+	IPv6   bool   `json:"ipv6,omitempty"`
 }
 
 func labDir(name string) string { return filepath.Join(stateRoot, name) }

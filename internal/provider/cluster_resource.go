@@ -235,7 +235,19 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	steps, err := fleet.Preview(ctx, plan.wish(members, before))
-	foresee(&resp.Diagnostics, "change the cluster", steps, err)
+	foresee(&resp.Diagnostics, "change the cluster", false, steps, err)
+	if rejoins(steps, before) {
+		// Who was a member joins: what it joins may be another cluster, with another id.
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("id"), types.StringUnknown())...)
+	}
+}
+
+// rejoins tells whether a node that is in state joins.
+func rejoins(steps []topology.Step, before map[string]memberModel) bool {
+	return slices.ContainsFunc(steps, func(s topology.Step) bool {
+		_, known := before[s.Node]
+		return s.Kind == topology.Join && known
+	})
 }
 
 // changes tells whether an apply would do anything to the cluster, and not just to how it is reached.
@@ -281,7 +293,7 @@ func (r *clusterResource) foreseeDestroy(ctx context.Context, req resource.Modif
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	steps, err := fleet.PreviewDissolve(ctx, state.wish(members, nil))
-	foresee(&resp.Diagnostics, "dissolve the cluster", steps, err)
+	foresee(&resp.Diagnostics, "dissolve the cluster", false, steps, err)
 }
 
 func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -382,7 +394,11 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	defer cancel()
 	members, reading, ok := r.converge(bounded, "change the cluster", plan, before, false, &resp.Diagnostics)
 	if ok {
+		planned := plan.ID
 		resp.Diagnostics.Append(plan.take(ctx, reading, members)...)
+		if !planned.IsUnknown() {
+			plan.ID = planned // the next read finds it when the cluster became another one since the plan
+		}
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		resp.Diagnostics.Append(resp.Identity.Set(ctx, plan.identity(ctx))...)
 		return

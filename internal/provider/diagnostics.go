@@ -51,8 +51,18 @@ var passing = map[topology.Rule]bool{
 	topology.RuleResolve:     true,
 }
 
-// foresee turns the outcome of a preview into the plan's warnings and errors.
-func foresee(diags *diag.Diagnostics, doing string, steps []topology.Step, err error) {
+// passingForOne are the rules whose cause another member's resource may mend in the same apply, because it starts
+// or brings in the member that is missed.
+var passingForOne = map[topology.Rule]bool{
+	topology.RuleNobodyRuns: true,
+	topology.RuleMajority:   true,
+	topology.RuleLastDisc:   true,
+	topology.RuleFounder:    true,
+}
+
+// foresee turns the outcome of a preview into the plan's warnings and errors. One says that it is about one member only,
+// and that the same apply may change others.
+func foresee(diags *diag.Diagnostics, doing string, one bool, steps []topology.Step, err error) {
 	var refusal *topology.Refusal
 	if err != nil && !errors.As(err, &refusal) {
 		diags.AddWarning("Unable to look ahead", err.Error())
@@ -61,7 +71,7 @@ func foresee(diags *diag.Diagnostics, doing string, steps []topology.Step, err e
 	if refusal != nil {
 		steps = refusal.Steps
 		for _, reason := range refusal.Reasons {
-			if passing[reason.Rule] {
+			if passing[reason.Rule] || one && passingForOne[reason.Rule] {
 				// The node stands in the summary: the CLI folds warnings with the same one, and shows only the first.
 				diags.AddWarning(fmt.Sprintf("Not ready yet to %s: %s: %s", doing, reason.Node, reason.Rule), reasonText(reason)+"\n\nThe apply checks it again and stops before anything is changed if it still holds.")
 			} else {

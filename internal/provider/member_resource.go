@@ -2,10 +2,12 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
@@ -19,6 +21,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
@@ -282,7 +285,7 @@ func (r *memberResource) foresee(ctx context.Context, nodes map[string]memberMod
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	steps, err := fleet.Preview(ctx, wish)
-	foresee(diags, doing, steps, err)
+	foresee(diags, doing, true, steps, err)
 }
 
 func (r *memberResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -320,16 +323,27 @@ func (r *memberResource) converge(ctx context.Context, plan *memberResourceModel
 		fail(diags, doing, err)
 		return false
 	}
-	release, err := r.session.locks.take(ctx, slices.Collect(maps.Keys(nodes)))
-	if err != nil {
-		fail(diags, doing, err)
-		return false
-	}
-	defer release()
-	reading, err := fleet.Converge(ctx, plan.wish(nodes))
-	if err != nil {
-		fail(diags, doing, err)
-		return false
+	var reading topology.Reading
+	for looks := 1; ; looks++ {
+		release, err := r.session.locks.take(ctx, slices.Collect(maps.Keys(nodes)))
+		if err != nil {
+			fail(diags, doing, err)
+			return false
+		}
+		reading, err = fleet.Converge(ctx, plan.wish(nodes))
+		release()
+		if err == nil {
+			break
+		}
+		if !waitsForFounder(err) || looks == founderLooks {
+			fail(diags, doing, err)
+			return false
+		}
+		tflog.Info(ctx, doing+": waiting for the node to join, which does not run", map[string]any{"cause": err.Error()})
+		select {
+		case <-time.After(founderPause):
+		case <-ctx.Done():
+		}
 	}
 	member, found := reading.Members[node]
 	if !found {
@@ -342,6 +356,19 @@ func (r *memberResource) converge(ctx context.Context, plan *memberResourceModel
 	}
 	plan.take(member, name)
 	return true
+}
+
+// A member waits for the node to join, which another resource of the run may be starting: it looks so often, with so
+// much time between for the other one to have the nodes for itself.
+const (
+	founderLooks = 60
+	founderPause = 2 * time.Second
+)
+
+// waitsForFounder tells whether nothing but the start of another node is missing.
+func waitsForFounder(err error) bool {
+	var refusal *topology.Refusal
+	return errors.As(err, &refusal) && !slices.ContainsFunc(refusal.Reasons, func(r topology.Reason) bool { return r.Rule != topology.RuleFounder })
 }
 
 func (m *memberResourceModel) take(member topology.Member, name string) {

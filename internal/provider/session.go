@@ -174,6 +174,9 @@ func (s *session) fleet(nodes, before map[string]memberModel, wait bool) (*clust
 			all[node] = m
 		}
 	}
+	if wait {
+		f.Again = func(node string) (*rabbitmq.Node, error) { return s.node(node, all[node].host(node)) }
+	}
 	for node, m := range all {
 		_, stays := nodes[node]
 		h := m.host(node)

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh/sshtest"
 )
 
 // app is the state of the rabbit application.
@@ -53,7 +55,9 @@ type Broker struct {
 	files     map[string]*file
 	processes []string // changing commands of the CLI that run on it
 	noSudo    bool
-	lockedBy  string // who holds the host's lock
+	lockedBy  string          // who holds the host's lock
+	full      bool            // its disk is full
+	link      *sshtest.Server // what its connections run over, where they are simulated
 
 	// The broker.
 	vm          bool
@@ -82,6 +86,15 @@ type attempt struct {
 	done    chan struct{}
 	failure string // RabbitMQ's words
 	service bool   // it was begun by the unit
+}
+
+// part ends the links that stand.
+func (b *Broker) part() {
+	for ends := range b.fleet.held {
+		if ends[0] == b.Name || ends[1] == b.Name {
+			delete(b.fleet.held, ends)
+		}
+	}
 }
 
 // blank makes the node what a new one is: alone, with nothing but the defaults.
@@ -204,6 +217,9 @@ func (b *Broker) bootFailed(failure string) {
 // outcome is how a boot ends: it waits, it fails, or the node runs.
 func (b *Broker) outcome() (failure string, wait bool) {
 	others := b.others()
+	if b.full { // [inferred]
+		return "Error:\n{:rabbit, {:error, {:cannot_log_to_file, ~c\"/var/log/rabbitmq\", {:error, :enospc}}}}\n", false
+	}
 	if len(others) == 0 {
 		b.discover()
 		return "", false
@@ -450,6 +466,7 @@ func (b *Broker) crash() {
 		b.noteUp()
 	}
 	b.vm, b.app = false, stopped
+	b.part()
 	b.endBoot("the node died")
 	b.restartLater()
 }
@@ -462,8 +479,12 @@ func (b *Broker) powerOff() {
 		b.noteUp()
 	}
 	b.up, b.vm, b.app, b.unit = false, false, stopped, "inactive"
+	b.part()
 	b.endBoot("the node died")
 	b.processes = nil
+	if b.link != nil {
+		b.link.Freeze() // nobody tells the other ends
+	}
 }
 
 // PowerOn boots the host, and the broker with it.
@@ -472,17 +493,27 @@ func (b *Broker) PowerOn() {
 		if !b.up {
 			b.up, b.starts = true, 0
 			b.boot += "b"
+			b.thaw()
 			b.startUnit()
 		}
 	})
 }
 
+// thaw resets the connections of before to a host that is back.
+func (b *Broker) thaw() {
+	if b.link != nil {
+		b.link.Thaw(true)
+	}
+}
+
 // Rebuild gives the host a new disk. When it is up, its broker starts blank, under the old name.
 func (b *Broker) Rebuild() {
 	b.fleet.do("", func() {
+		b.part()
 		b.endBoot("the node died")
 		b.up, b.vm, b.app, b.unit, b.starts = true, false, stopped, "inactive", 0
 		b.processes = nil
+		b.thaw()
 		b.boot += "r"
 		b.blank()
 		b.ghost = b.version.Khepri && b.fleet.random.IntN(2) == 0
@@ -500,6 +531,7 @@ func (b *Broker) StopService() {
 			b.noteUp()
 		}
 		b.vm, b.app, b.unit = false, stopped, "inactive"
+		b.part()
 		b.endBoot("the node was stopped")
 	})
 }
@@ -600,6 +632,13 @@ func (b *Broker) Type() string {
 	b.fleet.mu.Lock()
 	defer b.fleet.mu.Unlock()
 	return b.members[b.Name]
+}
+
+// Cookie is the one that the broker runs with.
+func (b *Broker) Cookie() string {
+	b.fleet.mu.Lock()
+	defer b.fleet.mu.Unlock()
+	return b.cookie
 }
 
 // ClusterName is the name that the node reports for its cluster.

@@ -25,18 +25,31 @@ const (
 	NoSudo     Kind = "no sudo"     // sudo wants a password, once
 	Parted     Kind = "parted"      // the host's broker is cut off from the others as the command begins; SSH is not
 	Refused    Kind = "refused"     // the connection ends, and the host takes no other for a while
+	CutOutput  Kind = "cut output"  // the command ended, and the connection ends in the middle of what it printed
+	CutBytes   Kind = "cut bytes"   // the connection ends after some more bytes of SSH, whatever they are
+	KillBefore Kind = "kill before" // the provider's process is killed, and the command never began
+	KillDuring Kind = "kill during" // it is killed, and the command goes on for a while
+	KillAfter  Kind = "kill after"  // it is killed as the command ended, before it hears of it
+	Freezes    Kind = "freeze"      // the host stands still for minutes, with all its connections, and then goes on
+	FullDisk   Kind = "full disk"   // the host's disk is full from the begin of the command on
+	ClockJump  Kind = "clock jump"  // by the clocks an hour passes between the command's end and its answer
 )
 
 // Kinds are all kinds of faults.
-var Kinds = []Kind{CutBefore, CutDuring, CutAfter, Hang, Slow, Fails, Crashes, CrashAfter, PowerCut, NoSudo, Parted, Refused}
+var Kinds = []Kind{
+	CutBefore, CutDuring, CutAfter, Hang, Slow, Fails, Crashes, CrashAfter, PowerCut, NoSudo, Parted, Refused,
+	CutOutput, CutBytes, KillBefore, KillDuring, KillAfter, Freezes, FullDisk, ClockJump,
+}
 
 // Fault goes wrong once, at the At-th command (from 1) on a host (empty: any host) that has Word among its words (empty:
-// any command).
+// any command). Bytes is where the connection ends, for the kinds that end it at a byte; with At 0 CutBytes counts from
+// now on, so that it can meet a handshake.
 type Fault struct {
-	Kind Kind
-	Host string
-	Word string
-	At   int
+	Kind  Kind
+	Host  string
+	Word  string
+	At    int
+	Bytes int
 
 	seen   int
 	struck bool
@@ -51,7 +64,21 @@ func (f *Fault) String() string {
 func (f *Fleet) Inject(faults ...*Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for _, fault := range faults {
+		if b := f.brokers[fault.Host]; fault.At == 0 && fault.Kind == CutBytes && b != nil && b.link != nil {
+			fault.struck = true
+			b.link.BreakAfter(fault.Bytes, func() { f.struck("a connection: " + string(CutBytes)) })
+		}
+	}
 	f.faults = append(f.faults, faults...)
+}
+
+// struck notes where a fault struck.
+func (f *Fleet) struck(point string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.points[point] = true
+	f.strikes++
 }
 
 // ClearFaults ends all that are planned.
@@ -59,6 +86,15 @@ func (f *Fleet) ClearFaults() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults = nil
+	for _, b := range f.brokers {
+		b.full = false
+		if b.link != nil {
+			b.link.BreakAfter(-1, nil)
+			if b.up {
+				b.link.Thaw(false)
+			}
+		}
+	}
 }
 
 // Points are the distinct places at which faults struck: what went wrong with which command.
@@ -85,6 +121,7 @@ func (f *Fleet) strike(b *Broker, argv []string) *Fault {
 			continue
 		}
 		fault.struck = true
+		f.strikes++
 		f.points[fmt.Sprintf("%s: %s", verb(argv), fault.Kind)] = true
 		return fault
 	}
@@ -166,6 +203,34 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 		}
 	case Parted:
 		fleet.Part(b.Name)
+	case CutOutput:
+		r := c.run()
+		r.out = r.out[:len(r.out)*(f.Bytes%100)/100]
+		return outcome{reply: r, cut: true}
+	case CutBytes:
+		if b.link == nil {
+			return outcome{cut: true}
+		}
+		b.link.BreakAfter(f.Bytes, nil)
+	case KillBefore:
+		fleet.kill()
+		return outcome{cut: true}
+	case KillDuring:
+		late(time.Duration(2+len(c.line())%30) * time.Second)
+		fleet.kill()
+		return outcome{cut: true}
+	case KillAfter:
+		c.run()
+		fleet.kill()
+		return outcome{cut: true}
+	case Freezes:
+		fleet.freeze(b, time.Duration(20+f.Bytes)*time.Second)
+	case FullDisk:
+		fleet.do("", func() { b.full = true })
+	case ClockJump:
+		r := c.run()
+		fleet.sleep(time.Hour)
+		return outcome{reply: r}
 	case Refused:
 		fleet.do("", func() {
 			b.shut = true
@@ -174,6 +239,22 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 		return outcome{cut: true}
 	}
 	return outcome{reply: c.run()}
+}
+
+// freeze lets a host stand still for a while, with everything on it.
+func (f *Fleet) freeze(b *Broker, d time.Duration) {
+	f.Part(b.Name)
+	if b.link != nil {
+		b.link.Freeze()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.later(b, d, func() {
+		f.mend(func(ends [2]string) bool { return ends[0] == b.Name || ends[1] == b.Name })
+		if b.link != nil && b.up {
+			b.link.Thaw(false)
+		}
+	})
 }
 
 // login is the account that the product logs in with.

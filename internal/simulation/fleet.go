@@ -33,6 +33,7 @@ type Fleet struct {
 	random  *rand.Rand
 	brokers map[string]*Broker // by node name
 	cut     map[[2]string]bool // pairs of nodes whose hosts do not reach each other
+	held    map[[2]string]bool // pairs of nodes whose link stands although their cookies differ by now
 	faults  []*Fault
 	stores  int
 
@@ -41,6 +42,8 @@ type Fleet struct {
 	losses    []string
 	violation []string
 	points    map[string]bool // places at which a fault struck
+	strikes   int             // how many faults struck
+	kill      func()          // ends the provider's process
 
 	background sync.WaitGroup // commands that go on, boots
 	closed     chan struct{}
@@ -64,7 +67,7 @@ func New(o Options) *Fleet {
 	}
 	f := &Fleet{
 		options: o, version: o.Version, random: rand.New(rand.NewPCG(o.Seed, 1)), //nolint:gosec // G404: a replayable world
-		brokers: map[string]*Broker{}, cut: map[[2]string]bool{}, points: map[string]bool{}, closed: make(chan struct{}),
+		brokers: map[string]*Broker{}, cut: map[[2]string]bool{}, held: map[[2]string]bool{}, points: map[string]bool{}, closed: make(chan struct{}),
 	}
 	for i := range o.Hosts {
 		f.add(o.Name(i + 1))
@@ -105,6 +108,18 @@ func (f *Fleet) Broker(name string) *Broker {
 		panic("no broker " + name)
 	}
 	return b
+}
+
+// host finds the broker on a host, by its name.
+func (f *Fleet) host(name string) *Broker {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for node, b := range f.brokers {
+		if node[strings.Index(node, "@")+1:] == name {
+			return b
+		}
+	}
+	return nil
 }
 
 // Names returns the names of all nodes in order.
@@ -210,6 +225,13 @@ func (f *Fleet) Losses() []string {
 	return slices.Clone(f.losses)
 }
 
+// Strikes is how many faults struck.
+func (f *Fleet) Strikes() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.strikes
+}
+
 // Consent says whether the user allowed data loss from now on.
 func (f *Fleet) Consent(yes bool) {
 	f.mu.Lock()
@@ -291,6 +313,7 @@ func (f *Fleet) Part(name string) {
 		for other := range f.brokers {
 			if other != name {
 				f.cut[pair(name, other)] = true
+				delete(f.held, pair(name, other))
 			}
 		}
 	})
@@ -298,15 +321,20 @@ func (f *Fleet) Part(name string) {
 
 // Mend mends the network. Mnesia notices only now that there was a partition (measured).
 func (f *Fleet) Mend() {
-	f.do("", func() {
-		for ends := range f.cut {
-			a, b := f.brokers[ends[0]], f.brokers[ends[1]]
-			if !f.version.Khepri && a.app == running && b.app == running && a.vm && b.vm && a.lists(b.Name) && b.lists(a.Name) {
-				a.partitioned[b.Name], b.partitioned[a.Name] = true, true
-			}
+	f.do("", func() { f.mend(func([2]string) bool { return true }) })
+}
+
+func (f *Fleet) mend(which func(ends [2]string) bool) {
+	for ends := range f.cut {
+		if !which(ends) {
+			continue
 		}
-		f.cut = map[[2]string]bool{}
-	})
+		a, b := f.brokers[ends[0]], f.brokers[ends[1]]
+		if !f.version.Khepri && a.app == running && b.app == running && a.vm && b.vm && a.lists(b.Name) && b.lists(a.Name) {
+			a.partitioned[b.Name], b.partitioned[a.Name] = true, true
+		}
+		delete(f.cut, ends)
+	}
 }
 
 func pair(a, b string) [2]string {
@@ -318,7 +346,7 @@ func pair(a, b string) [2]string {
 
 // linked tells whether two nodes reach each other.
 func (f *Fleet) linked(a, b *Broker) bool {
-	return a == b || (a.up && b.up && !f.cut[pair(a.Name, b.Name)] && a.cookie == b.cookie)
+	return a == b || (a.up && b.up && !f.cut[pair(a.Name, b.Name)] && (a.cookie == b.cookie || f.held[pair(a.Name, b.Name)]))
 }
 
 // Describe shows the whole world, for failures.

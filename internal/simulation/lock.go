@@ -18,6 +18,12 @@ func (b *Broker) lock(ctx context.Context, line string, stdin io.Reader, stdout 
 	if err != nil || len(words) < 3 {
 		return b.unknown("locking with %q: %v", line, err).code, false
 	}
+	if f := b.fleet.strike(b, []string{"lock"}); f != nil {
+		if f.Kind == KillBefore || f.Kind == KillDuring || f.Kind == KillAfter {
+			b.fleet.kill()
+		}
+		return 255, true
+	}
 	holder := words[len(words)-2]
 	b.fleet.mu.Lock()
 	other, boot := b.lockedBy, b.boot

@@ -1,41 +1,31 @@
 package simulation
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
-
-	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/cluster"
-	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
 )
-
-func wishFor(nodes ...string) topology.Wish {
-	w := topology.Wish{Members: map[string]topology.Type{}, Only: true, AllowDataLoss: true}
-	for _, node := range nodes {
-		w.Members[node] = topology.Disc
-	}
-	return w
-}
 
 // Two runs want a node for themselves. Whoever comes first has it whole before the other one looks.
 func TestTwoRunsTakeTurns(t *testing.T) {
 	for _, version := range V {
 		synctest.Test(t, func(t *testing.T) {
 			f := New(Options{Hosts: 5, Version: version})
+			n := f.Network()
+			defer n.Close()
 			defer f.Close()
-			worlds := []*teller{{fleet: f}, {fleet: f}}
+			f.Consent(true)
 			failures := make([]error, 2)
 			var runs sync.WaitGroup
-			for i, nodes := range [][]string{{"rabbit@rmq1", "rabbit@rmq2", "rabbit@rmq3"}, {"rabbit@rmq3", "rabbit@rmq4", "rabbit@rmq5"}} {
-				runs.Go(func() { _, failures[i] = worlds[i].manager(nodes).Converge(t.Context(), wishFor(nodes...)) })
+			for i, words := range []string{"apply loss rabbit@rmq1 rabbit@rmq2 rabbit@rmq3", "apply loss rabbit@rmq3 rabbit@rmq4 rabbit@rmq5"} {
+				tf := &Terraform{Network: n, Provider: providerArguments}
+				wanted := parseWish(strings.Fields(words)).resources(f.Names())
+				runs.Go(func() { _, failures[i] = tf.Apply(t.Context(), wanted) })
 			}
 			runs.Wait()
 			for i, err := range failures {
-				t.Logf("run %d: %s", i+1, strings.Join(worlds[i].result.Log, "\n"))
 				if err != nil {
 					t.Errorf("%s: run %d: %v", version, i+1, err)
 				}
@@ -65,20 +55,22 @@ func TestTwoRunsTakeTurns(t *testing.T) {
 func TestLockedHostIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := New(Options{Hosts: 3, Version: V[0]})
+		n := f.Network()
+		defer n.Close()
 		defer f.Close()
-		world := &teller{fleet: f}
 		f.Broker("rabbit@rmq2").lockedBy = "by root@elsewhere, process 7, since noon"
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		_, err := world.manager(f.Names()).Converge(ctx, wishFor("rabbit@rmq1", "rabbit@rmq2"))
-		var busy *cluster.ChangedByOthersError
-		if !errors.As(err, &busy) || busy.Host != "rabbit@rmq2" || !strings.Contains(err.Error(), "by root@elsewhere, process 7, since noon, as process 1 on the host") {
+		tf := &Terraform{Network: n, Provider: providerArguments}
+		wanted := parseWish(strings.Fields("apply rabbit@rmq1 rabbit@rmq2")).resources(nil)
+		wanted[clusterAddress]["timeouts"] = map[string]any{"create": "1m"}
+		_, err := tf.Apply(t.Context(), wanted)
+		var failed Failed
+		if !errors.As(err, &failed) || !strings.Contains(err.Error(), "another run is changing this cluster: host rmq2 is locked by root@elsewhere, process 7, since noon, as process 1 on the host") {
 			t.Errorf("it ended with %v", err)
 		}
 		if c := f.Commands(); len(c) > 0 {
 			t.Errorf("it ran %v", c)
 		}
-		if _, err := world.manager([]string{"rabbit@rmq2"}).Converge(t.Context(), wishFor("rabbit@rmq2")); err != nil {
+		if _, err := tf.Apply(t.Context(), parseWish(strings.Fields("apply rabbit@rmq2")).resources(nil)); err != nil {
 			t.Errorf("a run with nothing to do: %v", err)
 		}
 	})

@@ -249,6 +249,9 @@ func (b *Broker) join(args []string) (reply, bool) {
 	hang := time.Duration(0)
 	f.do("join of "+b.Name+" to "+seedName, func() {
 		switch {
+		case b.full: // at the worst it is wiped already as it finds that it cannot write [inferred]
+			b.leave()
+			result = reply{code: 69, out: heading.out, err: "Error:\n{:error, :enospc}\n"}
 		case seed.app != running && !khepri:
 			result, _ = record("join-target-app_stopped")
 		case seed.app != running:

@@ -127,7 +127,7 @@ func TestProbeHasTheKeysOfTheExpression(t *testing.T) {
 	source := string(text)
 	record := source[strings.Index(source, "R = #{"):]
 	var want []string
-	for _, match := range regexp.MustCompile(`(?:^R = #\{|,\n  |, )([a-z_]+) => `).FindAllStringSubmatch(record, -1) {
+	for _, match := range regexp.MustCompile(`(?:^R = #\{|,\n(?:%%.*\n)*  |, )([a-z_]+) => `).FindAllStringSubmatch(record, -1) {
 		if !slices.Contains([]string{"from"}, match[1]) {
 			want = append(want, match[1])
 		}

@@ -2,55 +2,23 @@ package simulation
 
 import (
 	"context"
-	"errors"
 	"io"
 	"testing"
 	"time"
 
-	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh"
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh/sshtest"
 )
 
-// Runner reaches a host without a network, with the errors that internal/ssh would give: it is for synctest bubbles,
-// in which no real connection can be waited for.
-type Runner struct{ Broker *Broker }
-
-// Run is [remote.Runner]'s.
-func (r Runner) Run(ctx context.Context, line string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
-	b := r.Broker
-	for waited := time.Duration(0); b.closedDoor(); waited += time.Second {
-		if waited >= 15*time.Second || ctx.Err() != nil {
-			return -1, &ssh.DialError{Addr: b.Name, User: login, Kind: ssh.DialTimeout, Attempts: 1, Err: errors.New("no answer")}
-		}
-		b.fleet.sleep(time.Second)
-	}
-	if isLock(line) {
-		code, cut := b.lock(ctx, line, stdin, stdout)
-		if cut {
-			return -1, &ssh.ConnectionLostError{Addr: b.Name, User: login, Started: true, Err: io.EOF}
-		}
-		return code, nil
-	}
-	o := b.exec(ctx, login, line, stdin)
-	switch {
-	case ctx.Err() != nil && o.cut:
-		return -1, &ssh.InterruptedError{Addr: b.Name, User: login, Started: true, Err: context.Cause(ctx)}
-	case o.cut:
-		return -1, &ssh.ConnectionLostError{Addr: b.Name, User: login, Started: true, Err: io.EOF}
-	}
-	if _, err := io.WriteString(stdout, o.out); err != nil {
-		return -1, err
-	}
-	if _, err := io.WriteString(stderr, o.err); err != nil {
-		return -1, err
-	}
-	return o.code, nil
+func (b *Broker) closedDoor() bool {
+	up, shut := b.door()
+	return !up || shut
 }
 
-func (b *Broker) closedDoor() bool {
+// door tells whether the host is there, and whether its sshd takes no connections.
+func (b *Broker) door() (up, shut bool) {
 	b.fleet.mu.Lock()
 	defer b.fleet.mu.Unlock()
-	return !b.up || b.shut
+	return b.up, b.shut
 }
 
 // Servers are real SSH servers, one before each host of a fleet.

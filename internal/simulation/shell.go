@@ -144,7 +144,11 @@ func (c call) script() reply {
 	case len(c.argv) >= 3 && c.argv[1] == "-s" && c.argv[2] == "--":
 		body, found := strings.CutPrefix(c.stdin, "{\n")
 		if !found || !strings.HasSuffix(body, "\n} </dev/null\nexit\n") {
-			return b.unknown("an incomplete script: %q", c.stdin).reply // a shell would run none of it
+			if !found && !strings.HasPrefix("{\n", c.stdin) {
+				return b.unknown("a script: %q", c.stdin).reply
+			}
+			// The connection ended before the last line came: a shell runs none of it.
+			return reply{code: 2, err: "/bin/sh: 1: Syntax error: end of file unexpected (expecting \"}\")\n"}
 		}
 		args := c.argv[3:]
 		switch {
@@ -187,7 +191,12 @@ func (b *Broker) rotate(args []string) reply {
 	if waiting == nil {
 		return reply{code: 69, err: "Error:\n{:badmatch, {:error, :enoent}}\n"}
 	}
-	// Links that stand stay up; rabbitmqctl compares with the file, so both change at once here.
+	// Links that stand stay up (measured); rabbitmqctl compares with the file, so both change at once here.
+	for _, other := range b.others() {
+		if other.vm && b.fleet.linked(b, other) {
+			b.fleet.held[pair(b.Name, other.Name)] = true
+		}
+	}
 	b.cookie = strings.TrimRight(waiting.content, "\r\n")
 	b.files[args[1]] = waiting
 	delete(b.files, args[0])
@@ -219,6 +228,12 @@ func (b *Broker) writeFile(user string, args []string, content string) reply {
 		owner = user
 	}
 	owner, _, _ = strings.Cut(owner, ":")
+	b.fleet.mu.Lock()
+	full := b.full
+	b.fleet.mu.Unlock()
+	if full {
+		return reply{code: 1, err: "cat: write error: No space left on device\n"}
+	}
 	b.fleet.do("", func() { b.files[name] = &file{content: content, mode: strings.TrimLeft(mode, "0"), owner: owner} })
 	return reply{}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/provider"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh"
 )
 
 // Terraform drives the provider as Terraform's core does, without a command-line tool: it keeps state, proposes plans,
@@ -26,9 +27,12 @@ type Terraform struct {
 	Parallelism int
 	// Order gives the order in which so many resources get their turn. Nil: by address.
 	Order func(n int) []int
+	// Network is what the provider reaches hosts through. Nil: the machine's own.
+	Network *Network
 
-	mu    sync.Mutex
-	state map[string]instance
+	mu     sync.Mutex
+	state  map[string]instance
+	ghosts sync.WaitGroup // calls to processes that were killed meanwhile
 }
 
 // instance is one resource in state.
@@ -79,33 +83,91 @@ type Change struct {
 type process struct {
 	server  tfprotov6.ProviderServer
 	schemas map[string]*tfprotov6.Schema
+	ghosts  *sync.WaitGroup
+	wires   *wires // nil on the machine's own network
+	cancel  context.CancelFunc
 }
 
-func (tf *Terraform) start(ctx context.Context) (*process, error) {
-	server := providerserver.NewProtocol6(provider.New("simulation")())()
-	p := &process{server: server}
-	schema, err := server.GetProviderSchema(ctx, &tfprotov6.GetProviderSchemaRequest{})
-	if err != nil {
-		return nil, err
+// errKilled is what core makes of a provider that is no more.
+var errKilled = Failed{{"provider", "Plugin did not respond", "The plugin encountered an error, and failed to respond to the call."}}
+
+// ask calls the provider. A process that is killed meanwhile answers nothing, whatever its goroutines still do: nothing
+// that they want to reach is there for them.
+func ask[Request, Response any](ctx context.Context, p *process, rpc func(context.Context, Request) (Response, error), request Request) (Response, error) {
+	if p.wires == nil {
+		return rpc(ctx, request)
 	}
-	p.schemas = schema.ResourceSchemas
-	kind := schema.Provider.ValueType()
+	type answer struct {
+		response Response
+		err      error
+	}
+	answered := make(chan answer, 1)
+	p.ghosts.Go(func() {
+		response, err := rpc(ssh.WithDialer(ctx, p.wires.dial), request)
+		answered <- answer{response, err}
+	})
+	select {
+	case <-p.wires.killed:
+	case a := <-answered:
+		select {
+		case <-p.wires.killed:
+		default:
+			return a.response, a.err
+		}
+	}
+	p.cancel()
+	var none Response
+	return none, errKilled
+}
+
+// stop ends the process after its work.
+func (p *process) stop() {
+	if p.wires != nil {
+		p.wires.cut(false)
+		p.cancel()
+	}
+}
+
+// allSchemas are the same for every process.
+var allSchemas = sync.OnceValues(func() (*tfprotov6.GetProviderSchemaResponse, error) {
+	return providerserver.NewProtocol6(provider.New("simulation")())().GetProviderSchema(context.Background(), &tfprotov6.GetProviderSchemaRequest{})
+})
+
+func (tf *Terraform) start(ctx context.Context) (context.Context, *process, error) {
+	schema, err := allSchemas()
+	if err != nil {
+		return ctx, nil, err
+	}
+	p := &process{server: providerserver.NewProtocol6(provider.New("simulation")())(), schemas: schema.ResourceSchemas, ghosts: &tf.ghosts}
+	if tf.Network != nil {
+		p.wires = tf.Network.open()
+		ctx, p.cancel = context.WithCancel(ctx)
+	}
+	if err := tf.configure(ctx, p, schema.Provider); err != nil {
+		p.stop()
+		return ctx, nil, err
+	}
+	return ctx, p, nil
+}
+
+func (tf *Terraform) configure(ctx context.Context, p *process, schema *tfprotov6.Schema) error {
+	kind := schema.ValueType()
 	config, err := value(kind, tf.Provider)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	dynamic, err := tfprotov6.NewDynamicValue(kind, config)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	configured, err := server.ConfigureProvider(ctx, &tfprotov6.ConfigureProviderRequest{TerraformVersion: "1.14.0", Config: &dynamic})
+	configured, err := ask(ctx, p, p.server.ConfigureProvider, &tfprotov6.ConfigureProviderRequest{TerraformVersion: "1.14.0", Config: &dynamic})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if failed := failures("provider", configured.Diagnostics); len(failed) > 0 {
-		return nil, failed
+		return failed
 	}
-	return p, nil
+	return nil
 }
 
 // failures are the errors among diagnostics.
@@ -178,12 +240,20 @@ func (tf *Terraform) Addresses() []string {
 	return slices.Sorted(maps.Keys(tf.state))
 }
 
+// Tainted are the addresses that the next apply would replace because their create failed.
+func (tf *Terraform) Tainted() []string {
+	tf.mu.Lock()
+	defer tf.mu.Unlock()
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(tf.state)), func(address string) bool { return !tf.state[address].tainted })
+}
+
 // Refresh reads everything in state.
 func (tf *Terraform) Refresh(ctx context.Context) error {
-	p, err := tf.start(ctx)
+	ctx, p, err := tf.start(ctx)
 	if err != nil {
 		return err
 	}
+	defer p.stop()
 	return tf.refresh(ctx, p)
 }
 
@@ -197,7 +267,7 @@ func (tf *Terraform) refresh(ctx context.Context, p *process) error {
 		if err != nil {
 			return err
 		}
-		read, err := p.server.ReadResource(ctx, &tfprotov6.ReadResourceRequest{TypeName: kindOf(address), CurrentState: &current, Private: was.private})
+		read, err := ask(ctx, p, p.server.ReadResource, &tfprotov6.ReadResourceRequest{TypeName: kindOf(address), CurrentState: &current, Private: was.private})
 		if err != nil {
 			return err
 		}
@@ -228,10 +298,11 @@ func (tf *Terraform) keep(address string, now instance) {
 
 // Plan refreshes and plans. An empty plan has no changes.
 func (tf *Terraform) Plan(ctx context.Context, wanted Resources) ([]Change, error) {
-	p, err := tf.start(ctx)
+	ctx, p, err := tf.start(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer p.stop()
 	if err := tf.refresh(ctx, p); err != nil {
 		return nil, err
 	}
@@ -279,7 +350,9 @@ func (tf *Terraform) plan(ctx context.Context, p *process, address string, argum
 		if err != nil {
 			return nil, err
 		}
-		valid, err := p.server.ValidateResourceConfig(ctx, &tfprotov6.ValidateResourceConfigRequest{TypeName: kindOf(address), Config: &config})
+		valid, err := ask(ctx, p, p.server.ValidateResourceConfig, &tfprotov6.ValidateResourceConfigRequest{
+			TypeName: kindOf(address), Config: &config, ClientCapabilities: &tfprotov6.ValidateResourceConfigClientCapabilities{WriteOnlyAttributesAllowed: true},
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -334,7 +407,7 @@ func (p *process) plan(ctx context.Context, address string, kind tftypes.Type, p
 		}
 		values[i] = &dynamic
 	}
-	planned, err := p.server.PlanResourceChange(ctx, &tfprotov6.PlanResourceChangeRequest{
+	planned, err := ask(ctx, p, p.server.PlanResourceChange, &tfprotov6.PlanResourceChangeRequest{
 		TypeName: kindOf(address), PriorState: values[0], ProposedNewState: values[1], Config: values[2], PriorPrivate: private,
 	})
 	if err != nil {
@@ -366,17 +439,26 @@ func (tf *Terraform) Apply(ctx context.Context, wanted Resources) (int, error) {
 	if len(changes) == 0 {
 		return 0, nil
 	}
-	p, err := tf.start(ctx)
+	ctx, p, err := tf.start(ctx)
 	if err != nil {
 		return 0, err
 	}
+	defer p.stop()
 	byAddress := map[string]Change{}
-	var addresses []string
+	var cookies, others []string // the others depend on the cookies
 	for _, c := range changes {
 		byAddress[c.Address] = c
-		addresses = append(addresses, c.Address)
+		if kindOf(c.Address) == "rabbitmq_erlang_cookie" {
+			cookies = append(cookies, c.Address)
+		} else {
+			others = append(others, c.Address)
+		}
 	}
-	return len(changes), tf.each(addresses, func(address string) error { return tf.apply(ctx, p, byAddress[address]) })
+	do := func(address string) error { return tf.apply(ctx, p, byAddress[address]) }
+	if err := tf.each(cookies, do); err != nil {
+		return len(changes), err
+	}
+	return len(changes), tf.each(others, do)
 }
 
 // Destroy destroys everything in state.
@@ -407,7 +489,7 @@ func (tf *Terraform) change(ctx context.Context, p *process, address string, kin
 		}
 		values[i] = &dynamic
 	}
-	applied, err := p.server.ApplyResourceChange(ctx, &tfprotov6.ApplyResourceChangeRequest{
+	applied, err := ask(ctx, p, p.server.ApplyResourceChange, &tfprotov6.ApplyResourceChangeRequest{
 		TypeName: kindOf(address), PriorState: values[0], PlannedState: values[1], Config: values[2], PlannedPrivate: private,
 	})
 	if err != nil {
@@ -458,6 +540,8 @@ func propose(attributes []*tfprotov6.SchemaAttribute, kind tftypes.Type, prior, 
 		p, there := was[a.Name]
 		merged[a.Name] = c
 		switch {
+		case a.WriteOnly: // it stands in the configuration alone
+			merged[a.Name] = tftypes.NewValue(c.Type(), nil)
 		case a.Computed && c.IsNull() && there:
 			merged[a.Name] = p
 		case a.NestedType == nil || c.IsNull() || !c.IsKnown():

@@ -74,8 +74,7 @@ func (p *Pool) dialHop(ctx context.Context, cfg Config, via *Client) (*Client, e
 			return nil, fail(dialKind(err), err)
 		}
 	default:
-		var d net.Dialer
-		if conn, err = d.DialContext(ctx, "tcp", addr); err != nil {
+		if conn, err = dialer(ctx)(ctx, "tcp", addr); err != nil {
 			return nil, fail(dialKind(err), err)
 		}
 	}

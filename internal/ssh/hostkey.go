@@ -292,11 +292,8 @@ func endsWithNewline(f *os.File) bool {
 // The library refuses a whole file for one line it cannot read (a new key type, an SSH 1 key, junk), where OpenSSH
 // skips the line. So it is given filtered copies, with the line numbers kept.
 func readKnownHosts(ctx context.Context, cfg Config, addr string, logger *slog.Logger) (known, revoked []knownKey, err error) {
-	dir, err := os.MkdirTemp("", "known_hosts")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // public keys only
+	dir := ""
+	defer func() { _ = os.RemoveAll(dir) }() // public keys only; nothing to remove where there is no such file
 	var copies []string
 	original := map[string]string{}
 	authority := map[string]bool{}
@@ -328,6 +325,11 @@ func readKnownHosts(ctx context.Context, cfg Config, addr string, logger *slog.L
 				revoked = append(revoked, knownKey{key: l.key, file: path, line: l.number})
 			}
 			authority[place(path, l.number)] = l.marker == "@cert-authority"
+		}
+		if dir == "" {
+			if dir, err = os.MkdirTemp("", "known_hosts"); err != nil {
+				return nil, nil, err
+			}
 		}
 		copied := filepath.Join(dir, fmt.Sprint(i))
 		if err := os.WriteFile(copied, filtered.text, 0o600); err != nil {

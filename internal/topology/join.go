@@ -40,6 +40,25 @@ func (p *planner) join() {
 	}
 }
 
+// founder refuses to take a node that stands alone for the whole cluster while a peer that would be its founder does not
+// run: that one would become a second cluster when it starts. A peer whose host does not answer is no reason, because it
+// may be gone for good.
+func (p *planner) founder() {
+	for _, node := range p.wish.names() {
+		if len(p.base.Members) > 1 || !p.base.has(node) {
+			continue
+		}
+		for _, peer := range slices.Sorted(slices.Values(p.wish.Peers)) {
+			view, known := p.seen[peer]
+			if peer < node && known && (view.State == Stopped || view.State == Down || view.State == Booting) {
+				p.refusal.refuse(RuleFounder, node, "Start "+peer+" first, or take it out of the peers when its host is gone for good.",
+					"all nodes stand alone, so it would join %s, the first of them by name, which does not run", peer)
+				return
+			}
+		}
+	}
+}
+
 // expel plans that the members forget the old holder of a name whose host came back blank. Queues that they still count
 // with their only copy there are given up for good by that, so a disk that was merely not mounted must come back first.
 func (p *planner) expel(node string) {

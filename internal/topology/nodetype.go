@@ -1,12 +1,18 @@
 package topology
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Changing what a member keeps on disc.
 
-// types plans changes of the node type of members.
+// types plans changes of the node type of members: those that become disc nodes first, because one disc node must be
+// there all the time.
 func (p *planner) types() {
-	for _, node := range p.wish.names() {
+	names := p.wish.names()
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(p.wish.Members[a], p.wish.Members[b]) })
+	for _, node := range names {
 		want, have := p.wish.Members[node], p.base.Members[node]
 		if !p.base.has(node) || !slices.Contains(p.base.Voices, node) || want == have {
 			continue
@@ -21,6 +27,10 @@ func (p *planner) types() {
 		}
 		if len(p.base.Members) == 1 {
 			p.refusal.refuse(RuleLastDisc, node, `Use type = "disc" until there is another member.`, "it is the only member, and a RAM node needs a disc node to start from")
+			continue
+		}
+		if want == RAM && !p.discStays() {
+			p.refusal.refuse(RuleLastDisc, node, `Use type = "disc" for one member at least, better for two.`, "all members would be RAM nodes, and they forget everything when they all stop")
 			continue
 		}
 		via := p.peerOf(node)
@@ -49,6 +59,19 @@ func (p *planner) setType(node, via string, want Type) {
 		}
 	}
 	p.add(step)
+}
+
+// discStays tells whether any member is a disc node once the wish is true.
+func (p *planner) discStays() bool {
+	for node, kind := range p.base.Members {
+		if wished, stays := p.wish.Members[node]; stays {
+			kind = wished
+		}
+		if kind == Disc && !p.wish.leaves(node) {
+			return true
+		}
+	}
+	return p.discJoiner() != ""
 }
 
 // discJoiner is a node that joins as a disc node before types change.

@@ -16,6 +16,7 @@ func Plan(w Wish, s Snapshot) ([]Step, error) {
 	p.start()
 	p.checkPaused()
 	if p.based {
+		p.founder()
 		p.join()
 		p.types()
 		p.grow()

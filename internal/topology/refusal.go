@@ -24,6 +24,7 @@ const (
 	RuleLastDisc     Rule = "no disc node would be left"
 	RuleVersion      Rule = "the versions do not fit together"
 	RuleNobodyRuns   Rule = "no member runs"
+	RuleFounder      Rule = "the node to join does not run"
 )
 
 // Reason is one reason against a plan, with what to do about it.

@@ -3,11 +3,12 @@
 //
 //	tiers                every tier
 //	tiers unit real      those
-//	tiers -rest FILE     what the runs recorded in FILE have left to the full run, of every tier
+//	tiers -rest FILE     what the runs recorded in FILE have left to the full run, of every tier, and the matrix does not do
 //	tiers -matrix CLI... the real tier's OnEveryVersion on every RabbitMQ in RELEASES, with each of these command lines
 //	tiers -summary FILE  runs nothing: says what the runs recorded in FILE came to
 //
-// RABBITMQ_TEST_RECORD is the FILE that a run adds to. With RABBITMQ_LAB_REQUIRED=1 a real tier in which no test was
+// RABBITMQ_TEST_RECORD is the FILE that a run adds to. RABBITMQ_TEST_SPREAD=1 spreads the stories of the matrix over the
+// versions: each is told once, in whole, and each version has the main job and its share of them. With RABBITMQ_LAB_REQUIRED=1 a real tier in which no test was
 // carried out is a failure.
 package main
 
@@ -26,6 +27,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab/labtest"
 )
 
 // A tier is the tests of some packages, which all need the same of the machine.
@@ -116,7 +119,7 @@ func runTiers(ctx context.Context, out io.Writer, chosen []string) (bool, error)
 	return summarise(out, counts, required()), nil
 }
 
-// runRest runs each test of which something was left, in whole, with all that was left.
+// runRest runs each test of which something was left, in whole, with all that was left. The matrix comes after it.
 func runRest(ctx context.Context, out io.Writer, args []string) (bool, error) {
 	if len(args) != 1 {
 		return false, fmt.Errorf("usage: tiers -rest FILE")
@@ -136,7 +139,7 @@ func runRest(ctx context.Context, out io.Writer, args []string) (bool, error) {
 	for _, c := range before {
 		for _, id := range c.Left {
 			name, _, _ := strings.Cut(id.Name, "/")
-			if !slices.Contains(left[id.Package], name) {
+			if !slices.Contains(left[id.Package], name) && !strings.Contains(name, labtest.OnEveryVersion) {
 				left[id.Package] = append(left[id.Package], name)
 			}
 		}

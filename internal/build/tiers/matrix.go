@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,12 +15,12 @@ import (
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab/labtest"
 )
 
-// mainJob is the test that every command line runs on every RabbitMQ.
-const mainJob = "^TestClusterLife" + labtest.OnEveryVersion + "$"
+// mainStory is the test that every command line runs on every RabbitMQ, all but one of them in short.
+const mainStory = "TestClusterLife" + labtest.OnEveryVersion
 
-// runMatrix runs the real tier on every RabbitMQ with every command line. Each RabbitMQ is booted once. There one
-// command line, each time the next one, runs all that has OnEveryVersion in its name, and the others the main job: what
-// differs between command lines does not differ between versions of RabbitMQ.
+// runMatrix runs the real tier on every RabbitMQ with every command line. Each RabbitMQ is booted once. There one command
+// line, each time the next one, runs all that has OnEveryVersion in its name, or its share of it, and the others the main
+// story: what differs between command lines does not differ between versions of RabbitMQ.
 func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) {
 	if len(clis) == 0 {
 		return false, errors.New("usage: tiers -matrix CLI...")
@@ -35,7 +36,20 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 		return false, err
 	}
 
-	var counts []count
+	before, err := readRecord(os.Getenv("RABBITMQ_TEST_RECORD"))
+	if err != nil {
+		return false, err
+	}
+
+	stories, err := listStories(ctx, packages["real"])
+	if err != nil {
+		return false, err
+	}
+
+	var (
+		counts []count
+		passOn []string // stories that are none on the release before
+	)
 
 	for i, r := range releases {
 		if ctx.Err() != nil {
@@ -43,8 +57,17 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 		}
 
 		turn := i % len(clis)
+		first := clis[turn]
 
-		ended, err := runRelease(ctx, out, r, slices.Concat(clis[turn:], clis[:turn]), packages["real"])
+		tests := stories
+		if os.Getenv("RABBITMQ_TEST_SPREAD") == "1" {
+			tests = append(shareOf(stories, i, len(releases)), passOn...)
+			if !hadCore(before, r, describeCLI(ctx, first)) {
+				tests = append(tests, mainStory)
+			}
+		}
+
+		ended, err := runRelease(ctx, out, r, slices.Concat(clis[turn:], clis[:turn]), packages["real"], tests)
 		if err != nil {
 			return false, err
 		}
@@ -54,6 +77,7 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 		}
 
 		counts = append(counts, ended...)
+		passOn = notTold(tests, ended)
 	}
 
 	fmt.Fprintln(out)
@@ -75,11 +99,14 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 	return good && support(out, counts), nil
 }
 
-// releases are those in RELEASES, or all that the lab knows.
+// releases are those in RELEASES, or all that the lab knows, newest first.
 func releases() ([]lab.Release, error) {
 	wanted := strings.Fields(os.Getenv("RELEASES"))
 	if len(wanted) == 0 {
-		return lab.Releases, nil
+		all := slices.Clone(lab.Releases)
+		slices.Reverse(all)
+
+		return all, nil
 	}
 
 	var found []lab.Release
@@ -96,8 +123,70 @@ func releases() ([]lab.Release, error) {
 	return found, nil
 }
 
-// runRelease boots one RabbitMQ and runs the command lines on it, the first one everything.
-func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis []string, packages []string) (counts []count, err error) {
+// listStories names the tests of the matrix, those that match STORIES if that is set.
+func listStories(ctx context.Context, packages []string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-list=" + cmp.Or(os.Getenv("STORIES"), labtest.OnEveryVersion)}, packages)...)
+	cmd.Stderr = os.Stderr
+
+	output, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go test -list: %w\n%s", err, output)
+	}
+
+	var names []string
+
+	for line := range strings.Lines(string(output)) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "Test") && strings.Contains(line, labtest.OnEveryVersion) {
+			names = append(names, line)
+		}
+	}
+
+	if len(names) == 0 {
+		return nil, errors.New("the matrix has no story of that name")
+	}
+
+	return names, nil
+}
+
+// shareOf is what one of the releases gets of the stories when they are spread. The main story is not among them.
+func shareOf(stories []string, release, releases int) []string {
+	var share []string
+
+	i := 0
+
+	for _, name := range stories {
+		if name == mainStory {
+			continue
+		}
+
+		if i%releases == release {
+			share = append(share, name)
+		}
+
+		i++
+	}
+
+	return share
+}
+
+// notTold are the stories that skipped themselves as a whole: a release does not have what they tell of.
+func notTold(stories []string, counts []count) []string {
+	return slices.DeleteFunc(slices.Clone(stories), func(name string) bool {
+		return !slices.ContainsFunc(counts, func(c count) bool {
+			return slices.ContainsFunc(c.Skips, func(skip string) bool { return strings.HasPrefix(skip, name+": ") })
+		})
+	})
+}
+
+// hadCore tells whether a recorded run had the core, with the main story, on a release with a command line.
+func hadCore(before []count, r lab.Release, cli string) bool {
+	return slices.ContainsFunc(before, func(c count) bool {
+		return c.Run == "core" && c.Tier == "real" && c.RabbitMQ == r.RabbitMQ && c.CLI == cli && c.Passed > 0
+	})
+}
+
+// runRelease boots one RabbitMQ and runs the command lines on it, the first one these tests.
+func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis, packages, tests []string) (counts []count, err error) {
 	fmt.Fprintf(out, "=== %s\n", r)
 
 	failed := func(err error) []count {
@@ -126,9 +215,9 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis []string
 			break
 		}
 
-		tests := mainJob
-		if i == 0 {
-			tests = labtest.OnEveryVersion
+		flags := []string{"-short", "-run=" + exactly([]string{mainStory})}
+		if i == 0 && len(tests) > 0 {
+			flags = []string{"-run=" + exactly(tests)}
 		}
 
 		name := describeCLI(ctx, cli)
@@ -136,9 +225,9 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis []string
 
 		s := suite{
 			tiers: []string{"real"}, packages: map[string][]string{"real": packages}, progress: true,
-			flags: []string{"-count=1", "-timeout=20m", "-run=" + tests},
+			flags: slices.Concat([]string{"-count=1", "-timeout=60m"}, flags),
 			env: []string{
-				"RABBITMQ_LAB_MATRIX=1", "RABBITMQ_LAB_REUSE=" + l.Name(), "RABBITMQ_LAB_RELEASE=" + r.RabbitMQ, "RABBITMQ_TEST_CLI=" + cli,
+				"RABBITMQ_LAB_MATRIX=1", "RABBITMQ_LAB_FULL=" + os.Getenv("RABBITMQ_TEST_SPREAD"), "RABBITMQ_LAB_REUSE=" + l.Name(), "RABBITMQ_LAB_RELEASE=" + r.RabbitMQ, "RABBITMQ_TEST_CLI=" + cli,
 			},
 		}
 
@@ -148,16 +237,21 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis []string
 		}
 
 		for _, c := range ended {
-			c.Run, c.RabbitMQ, c.Store, c.CLI = "matrix", version, store, name
-			if c.Passed+c.Failed == 0 {
-				c.Failed, c.Failures = 1, []string{"no test ran"}
-			}
-
-			counts = append(counts, c)
+			counts = append(counts, cell(c, version, store, name))
 		}
 	}
 
 	return counts, nil
+}
+
+// cell is a count in its place in the matrix. One in which nothing ran is a failure: it looks like a success otherwise.
+func cell(c count, version, store, cli string) count {
+	c.Run, c.RabbitMQ, c.Store, c.CLI = "matrix", version, store, cli
+	if c.Passed+c.Failed == 0 {
+		c.Failed, c.Failures = 1, []string{"no test ran"}
+	}
+
+	return c
 }
 
 // storeOf is where a broker keeps its metadata, in its own words.

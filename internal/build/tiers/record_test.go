@@ -2,8 +2,11 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
 )
 
 // recorded writes counts to a file as runs do.
@@ -27,7 +30,7 @@ func TestSummaryAddsUpAllRuns(t *testing.T) {
 
 	left := []testID{{"p", "TestStory/long"}}
 	core := count{Run: "core", Tier: "real", RabbitMQ: "3.10", CLI: "Terraform 1.11.4", Passed: 5, Left: left}
-	rest := count{Run: "rest", Tier: "real", RabbitMQ: "3.10", CLI: "Terraform 1.11.4", Passed: 3}
+	rest := count{Run: "rest", Tier: "real", RabbitMQ: "3.10", CLI: "Terraform 1.11.4", Passed: 3, Done: []testID{{"p", "TestStory/long/part"}}}
 	matrix := count{Run: "matrix", Tier: "real", RabbitMQ: "4.3.6", Store: "Khepri", CLI: "OpenTofu 1.12.6", Passed: 2, Left: left}
 
 	for _, c := range []struct {
@@ -37,7 +40,8 @@ func TestSummaryAddsUpAllRuns(t *testing.T) {
 		says   []string
 	}{
 		{"all is well", []count{core, rest, matrix}, true, []string{"Khepri", "\n10 passed, 0 failed, 0 skipped\n"}},
-		{"what was left did not run", []count{core, matrix}, false, []string{"did not come: TestStory/long\n", "\n7 passed, 0 failed, 0 skipped\n"}},
+		{"what was left did not run", []count{core, matrix}, false, []string{"done by no other run: TestStory/long\n", "\n7 passed, 0 failed, 0 skipped\n"}},
+		{"another package has a test of that name", []count{core, {Run: "rest", Tier: "unit", Passed: 3, Done: []testID{{"q", "TestStory/long"}}}}, false, []string{"done by no other run: TestStory/long\n"}},
 		{"a failure in the matrix", []count{core, rest, {Run: "matrix", Tier: "real", RabbitMQ: "4.0.5", CLI: "OpenTofu 1.12.6", Failed: 1, Failures: []string{"TestX in p"}}}, false,
 			[]string{"FAILED in the real tier, RabbitMQ 4.0.5 with OpenTofu 1.12.6: TestX in p\n", "\n8 passed, 1 failed, 0 skipped\n"}},
 		{"no real tier", []count{{Run: "core", Tier: "unit", Passed: 5}}, false, []string{"no test of the real tier", "\n5 passed, 0 failed, 0 skipped\n"}},
@@ -85,6 +89,71 @@ func TestClaimOfSupportIsHeldToWhatPassed(t *testing.T) {
 	} {
 		if got := seen(row, counts); got != want {
 			t.Errorf("%sgot %v, want %v", row, got, want)
+		}
+	}
+}
+
+func TestCellOfTheMatrixInWhichNothingRanIsAFailure(t *testing.T) {
+	if c := cell(count{Skipped: 3}, "4.3.6", "Khepri", "OpenTofu 1.12.6"); c.Failed != 1 {
+		t.Errorf("got %+v", c)
+	}
+
+	if c := cell(count{Passed: 3}, "4.3.6", "Khepri", "OpenTofu 1.12.6"); c.Failed != 0 || c.RabbitMQ != "4.3.6" || c.Run != "matrix" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestStoriesAreSpreadOverAllReleases(t *testing.T) {
+	names := strings.Fields("TestA TestB TestClusterLifeOnEveryVersion TestC TestD TestE TestF")
+	told := map[string]int{}
+
+	for i := range 5 {
+		share := shareOf(names, i, 5)
+		if len(share) == 0 || len(share) > 2 {
+			t.Errorf("release %d gets %q", i, share)
+		}
+
+		for _, name := range share {
+			told[name]++
+		}
+	}
+
+	for _, name := range names {
+		want := 1
+		if name == mainStory {
+			want = 0 // every release has it anyway
+		}
+
+		if told[name] != want {
+			t.Errorf("%s is told %d times, want %d", name, told[name], want)
+		}
+	}
+}
+
+func TestStoryThatOneReleaseSkipsIsPassedOn(t *testing.T) {
+	ended := []count{
+		{Passed: 3, Skips: []string{"TestB/part: not here", "TestBB: not here", "TestC: Khepri does not pause members"}},
+		{Skips: []string{"TestD: not here either"}},
+	}
+	if got := notTold([]string{"TestA", "TestB", "TestC"}, ended); !slices.Equal(got, []string{"TestC"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestMatrixDoesNotRepeatTheCore(t *testing.T) {
+	before := []count{
+		{Run: "core", Tier: "real", RabbitMQ: "3.10", CLI: "Terraform 1.11.4", Passed: 9},
+		{Run: "rest", Tier: "real", RabbitMQ: "4.3", CLI: "Terraform 1.11.4", Passed: 9},
+		{Run: "core", Tier: "lab", RabbitMQ: "4.0", CLI: "Terraform 1.11.4", Passed: 9},
+	}
+
+	for _, r := range lab.Releases {
+		if got, want := hadCore(before, r, "Terraform 1.11.4"), r == lab.V3_10; got != want {
+			t.Errorf("%s: got %v, want %v", r, got, want)
+		}
+
+		if hadCore(before, r, "OpenTofu 1.12.6") {
+			t.Errorf("%s: OpenTofu had no core", r)
 		}
 	}
 }

@@ -22,6 +22,7 @@ type count struct {
 	Passed, Failed, Skipped int
 	Skips                   []string // "name: reason"
 	Left                    []testID // what a longer run carries out
+	Done                    []testID // what passed or failed
 	Failures                []string
 	Took                    time.Duration
 }
@@ -200,9 +201,11 @@ func (r *report) count(packages []string) count {
 		case t.outcome == "fail" && !failing[id]:
 			c.Failed++
 			c.Failures = append(c.Failures, id.Name+" in "+id.Package)
+			c.Done = append(c.Done, id)
 		case t.parent && t.outcome != "skip":
 		case t.outcome == "pass":
 			c.Passed++
+			c.Done = append(c.Done, id)
 		case t.outcome == "skip":
 			if why := reason(t.output.String()); strings.Contains(why, labtest.LeftToFullRun) {
 				c.Left = append(c.Left, id)

@@ -33,3 +33,11 @@ func EveryVersion(t testing.TB) {
 		Full(t)
 	}
 }
+
+// OneCLI leaves a part of a story to the command line that runs the whole of it: -short.
+func OneCLI(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip(LeftToFullRun + ": -short")
+	}
+}

@@ -55,7 +55,8 @@ type Server struct {
 	// ForwardTo gives the real address behind one that is asked for, so that made-up names work. An error refuses.
 	ForwardTo func(addr string) (string, error)
 
-	listener net.Listener
+	listener net.Listener // nil: it is reached by Connect only
+	line     line         // under the connections that Connect made
 	wg       sync.WaitGroup
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
@@ -94,9 +95,22 @@ func New(t testing.TB, change ...func(*Server)) *Server {
 	return s
 }
 
+// NewLocal makes a server that is on no network: Connect reaches it. It has to be closed, and given its HostKeys. Nothing
+// of it waits for the operating system, so that it can be in a bubble of synctest.
+func NewLocal(change ...func(*Server)) *Server {
+	s := &Server{conns: map[net.Conn]bool{}}
+	s.line.init()
+	for _, c := range change {
+		c(s)
+	}
+	return s
+}
+
 // Close ends every connection and waits for every command.
 func (s *Server) Close() {
-	_ = s.listener.Close()
+	if s.listener != nil {
+		_ = s.listener.Close()
+	}
 	s.Disconnect()
 	s.wg.Wait()
 }
@@ -158,26 +172,30 @@ func (s *Server) accept() {
 		if err != nil {
 			return
 		}
-		s.mu.Lock()
-		s.stats.Connections++
-		hangUp := s.HangUps > 0
-		if hangUp {
-			s.HangUps--
-		}
-		if s.MaxStartups > 0 && s.pending >= s.MaxStartups {
-			s.stats.Dropped++
-			hangUp = true
-		}
-		if hangUp {
-			_ = conn.Close()
-			s.mu.Unlock()
-			continue
-		}
-		s.pending++
-		s.conns[conn] = true
-		s.mu.Unlock()
-		s.wg.Go(func() { s.serve(conn) })
+		s.take(conn)
 	}
+}
+
+// take serves a connection, or hangs up.
+func (s *Server) take(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Connections++
+	hangUp := s.HangUps > 0
+	if hangUp {
+		s.HangUps--
+	}
+	if s.MaxStartups > 0 && s.pending >= s.MaxStartups {
+		s.stats.Dropped++
+		hangUp = true
+	}
+	if hangUp {
+		_ = conn.Close()
+		return
+	}
+	s.pending++
+	s.conns[conn] = true
+	s.wg.Go(func() { s.serve(conn) })
 }
 
 func (s *Server) serve(conn net.Conn) {
@@ -252,6 +270,9 @@ func (s *Server) serve(conn net.Conn) {
 
 func (s *Server) config() *ssh.ServerConfig {
 	config := &ssh.ServerConfig{NoClientAuth: s.Anyone}
+	if s.listener == nil { // there are thousands of handshakes, and none of them is tested for its strength
+		config.KeyExchanges, config.Ciphers = []string{ssh.KeyExchangeCurve25519}, []string{ssh.CipherAES128GCM}
+	}
 	for _, k := range s.HostKeys {
 		config.AddHostKey(k)
 	}

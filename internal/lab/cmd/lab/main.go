@@ -24,7 +24,8 @@ const usage = `usage: lab [-name NAME] COMMAND
 
   run HOST ARGV...      run a command as root on a host
   shell HOST            a root shell on a host
-  add HOST [RELEASE]    boot one more host
+  add [-node NAME@HOST] [-ipv6] HOST [RELEASE]
+                        boot one more host, its node under another name, or with IPv6 only
   blank [HOST...]       make brokers blank standalone nodes (default: all)
   cookie VALUE          give all hosts this cookie and restart the brokers
 
@@ -198,16 +199,7 @@ func act(ctx context.Context, l *lab.Lab, verb string, args []string) error {
 	case "cookie":
 		return l.ShareCookie(ctx, args[0])
 	case "add":
-		spec := lab.HostSpec{Name: args[0]}
-		if len(args) > 1 {
-			r, err := lab.ParseRelease(args[1])
-			if err != nil {
-				return err
-			}
-			spec.Release = r
-		}
-		_, err := l.AddHost(ctx, spec)
-		return err
+		return add(ctx, l, args)
 	case "run", "shell":
 		hosts, err := find(l, args[:1])
 		if err != nil {
@@ -244,6 +236,26 @@ func act(ctx context.Context, l *lab.Lab, verb string, args []string) error {
 		}
 	}
 	return nil
+}
+
+func add(ctx context.Context, l *lab.Lab, args []string) error {
+	var spec lab.HostSpec
+	flags := flag.NewFlagSet("lab add", flag.ContinueOnError)
+	flags.StringVar(&spec.Node, "node", "", "Erlang node name")
+	flags.BoolVar(&spec.IPv6, "ipv6", false, "IPv6 only")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	spec.Name = flags.Arg(0)
+	if flags.NArg() > 1 {
+		r, err := lab.ParseRelease(flags.Arg(1))
+		if err != nil {
+			return err
+		}
+		spec.Release = r
+	}
+	_, err := l.AddHost(ctx, spec)
+	return err
 }
 
 // verbs are the commands that do one thing to each host named.
