@@ -45,7 +45,10 @@ func CheckCommands(node string, c Commands) error {
 	return nil
 }
 
-const nodeNameVariable = "RABBITMQ_NODENAME"
+const (
+	nodeNameVariable = "RABBITMQ_NODENAME"
+	longNameVariable = "RABBITMQ_USE_LONGNAME"
+)
 
 // command gives the argv of a command with its environment. sudo drops the environment, so that env sets it behind sudo.
 func (n *Node) command(args []string) []string {
@@ -55,6 +58,9 @@ func (n *Node) command(args []string) []string {
 	}
 	if _, given := environment[nodeNameVariable]; !given && n.config.Name != "" && n.packaged() {
 		environment[nodeNameVariable] = n.config.Name
+	}
+	if _, given := environment[longNameVariable]; !given && n.packaged() && strings.Contains(HostPart(n.config.Name), ".") {
+		environment[longNameVariable] = "true" // a name with a dot is none to a node that goes by short ones
 	}
 	if len(environment) == 0 {
 		return args

@@ -75,6 +75,10 @@ func TestStartCommandNamesItsNodeAndRunsAsTheBroker(t *testing.T) {
 	if want := "sudo -n -H -u rabbitmq -- env 'A=b c' 'RABBITMQ_NODENAME=hare@rmq1' 'RABBITMQ_NODE_PORT=5673' rabbitmq-server -detached"; !strings.HasSuffix(m.ran[len(m.ran)-1], want) {
 		t.Errorf("it ran %s", m.ran[len(m.ran)-1])
 	}
+	long := New(nil, Config{Name: "hare@rmq1.example.com", Commands: &Commands{}})
+	if got := strings.Join(long.command([]string{"x"}), " "); got != "env RABBITMQ_NODENAME=hare@rmq1.example.com RABBITMQ_USE_LONGNAME=true x" {
+		t.Errorf("a long name: %s", got)
+	}
 	m.start = 3
 	var failed *StartError
 	if err := n.StartService(t.Context()); !errors.As(err, &failed) || !strings.Contains(err.Error(), "exit code 3: why it failed") {
