@@ -82,7 +82,11 @@ func (w *workspace) refuses(texts ...string) {
 func addQueue(t *testing.T, h *lab.Host, vhost, name string, messages int) {
 	t.Helper()
 	ctl(t, h, "eval", strings.NewReplacer("VHOST", vhost, "NAME", name, "MESSAGES", fmt.Sprint(messages)).Replace(`
-		{new, _} = rabbit_amqqueue:declare(rabbit_misc:r(<<"VHOST">>, queue, <<"NAME">>), true, false, [], none, <<"test">>),
+		{new, _} = rabbit_amqqueue:declare(rabbit_misc:r(<<"VHOST">>, queue, <<"NAME">>), true, false, [], none, <<"test">>),`+publishing))
+}
+
+// publishing is an expression that publishes.
+const publishing = `
 		Exchange = rabbit_misc:r(<<"VHOST">>, exchange, <<>>),
 		Properties = erlang:make_tuple(15, undefined, [{1, 'P_basic'}]),
 		code:ensure_loaded(rabbit_basic),
@@ -95,5 +99,4 @@ func addQueue(t *testing.T, h *lab.Host, vhost, name string, messages int) {
 					rabbit_queue_type:publish_at_most_once(Exchange, Message)
 				end
 		end,
-		[Publish() || _ <- lists:seq(1, MESSAGES)].`))
-}
+		[Publish() || _ <- lists:seq(1, MESSAGES)].`

@@ -69,21 +69,20 @@ func (f *Fleet) PreviewDissolve(ctx context.Context, wish topology.Wish) ([]topo
 // Dissolve takes all members but one out of their cluster, and leaves that one with its data. It returns those of the
 // wish that are no members any more and whose hosts gave no answer: nothing was done there.
 func (f *Fleet) Dissolve(ctx context.Context, wish topology.Wish) (skipped []string, err error) {
-	seen, err := f.quietly(ctx, f.full())
-	if err != nil {
-		return nil, err
-	}
-	last, ok := topology.Dissolve(wish, seen)
-	if !ok {
-		return nil, &NobodyRunsError{Nodes: told(seen)}
-	}
-	base, _ := seen.Base(wish)
-	for _, node := range slices.Sorted(maps.Keys(wish.Members)) {
-		if _, member := base.Members[node]; !member && (seen[node].State == topology.Unreachable || seen[node].State == topology.Failed) {
-			skipped = append(skipped, tell(seen, topology.Step{Node: node}))
+	_, err = f.converge(ctx, func(seen topology.Snapshot) (topology.Wish, error) {
+		last, ok := topology.Dissolve(wish, seen)
+		if !ok {
+			return wish, &NobodyRunsError{Nodes: told(seen)}
 		}
-	}
-	_, err = f.converge(ctx, last, seen)
+		base, _ := seen.Base(wish)
+		skipped = nil
+		for _, node := range slices.Sorted(maps.Keys(wish.Members)) {
+			if _, member := base.Members[node]; !member && (seen[node].State == topology.Unreachable || seen[node].State == topology.Failed) {
+				skipped = append(skipped, tell(seen, topology.Step{Node: node}))
+			}
+		}
+		return last, nil
+	})
 	return skipped, err
 }
 
@@ -91,20 +90,19 @@ func (f *Fleet) Dissolve(ctx context.Context, wish topology.Wish) (skipped []str
 // dead one stays may take the majority away that would forget it. A member that cannot be told to have left, because
 // nobody who could know runs, is an error.
 func (f *Fleet) TakeOut(ctx context.Context, wish topology.Wish, others func() []string) error {
-	seen, err := f.quietly(ctx, f.full())
-	if err != nil {
-		return err
-	}
-	base, ok := seen.Base(wish)
-	if !ok {
-		return &NobodyRunsError{Nodes: told(seen)}
-	}
-	for _, node := range others() {
-		if _, member := base.Members[node]; member && !base.Runs(node) && !slices.Contains(wish.Leaving, node) {
-			wish.Leaving = append(slices.Clone(wish.Leaving), node)
+	_, err := f.converge(ctx, func(seen topology.Snapshot) (topology.Wish, error) {
+		base, ok := seen.Base(wish)
+		if !ok {
+			return wish, &NobodyRunsError{Nodes: told(seen)}
 		}
-	}
-	_, err = f.converge(ctx, wish, seen)
+		all := wish
+		for _, node := range others() {
+			if _, member := base.Members[node]; member && !base.Runs(node) && !slices.Contains(all.Leaving, node) {
+				all.Leaving = append(slices.Clone(all.Leaving), node)
+			}
+		}
+		return all, nil
+	})
 	return err
 }
 
@@ -129,35 +127,49 @@ func told(seen topology.Snapshot) []string {
 // Converge takes the cluster from whatever it is to what is wished: it looks, plans, does the first step, looks whether
 // the step shows, and plans again, until there is nothing to do. It returns what it found in the end.
 func (f *Fleet) Converge(ctx context.Context, wish topology.Wish) (topology.Reading, error) {
-	seen, err := f.quietly(ctx, f.full())
+	return f.converge(ctx, func(topology.Snapshot) (topology.Wish, error) { return wish, nil })
+}
+
+// converge is Converge for a wish that is made of what is seen. Where nothing is to be done it locks nothing, so that
+// runs with nothing to do never wait for each other.
+func (f *Fleet) converge(ctx context.Context, decide func(topology.Snapshot) (topology.Wish, error)) (topology.Reading, error) {
+	defer f.Memory.forget()
+	ask := f.full()
+	ask.Work = true
+	glance := f.look(ctx, ask)
+	if wish, err := decide(glance.Snapshot); err == nil && len(glance.busy) == 0 {
+		if steps, err := topology.Plan(wish, glance.Snapshot); err == nil && len(steps) == 0 {
+			return topology.ReadWished(wish, glance.Snapshot)
+		}
+	}
+	// Also what would be refused is looked at again: the reason may be what another run is about to finish.
+	mine, seen, err := f.alone(ctx, glance.Snapshot, decide)
 	if err != nil {
 		return topology.Reading{}, err
 	}
-	return f.converge(ctx, wish, seen)
-}
-
-func (f *Fleet) converge(ctx context.Context, wish topology.Wish, seen topology.Snapshot) (topology.Reading, error) {
-	defer f.Memory.forget()
-	var mine *claim
 	defer func() { mine.release() }()
+	wish, err := decide(seen)
+	if err != nil {
+		return topology.Reading{}, err
+	}
 	for range patience {
 		steps, err := topology.Plan(wish, seen)
-		if err == nil && len(steps) == 0 {
-			return topology.ReadWished(wish, seen)
-		}
-		if !mine.held() { // also for a refusal: its reason may be what another run is about to finish
-			mine.release()
-			if mine, seen, err = f.alone(ctx, seen); err != nil {
-				return topology.Reading{}, err
-			}
-			continue
-		}
 		var refusal *topology.Refusal
 		if errors.As(err, &refusal) && len(refusal.Startable()) > 0 {
 			steps, err = refusal.Startable(), nil
 		}
 		if err != nil {
 			return topology.Reading{}, err
+		}
+		if len(steps) == 0 {
+			return topology.ReadWished(wish, seen)
+		}
+		if !mine.held() { // with its connection
+			mine.release()
+			if mine, seen, err = f.alone(ctx, seen, func(topology.Snapshot) (topology.Wish, error) { return wish, nil }); err != nil {
+				return topology.Reading{}, err
+			}
+			continue
 		}
 		batch := sideBySide(steps)
 		if failed := f.do(ctx, batch); failed != nil {
@@ -189,7 +201,7 @@ func (f *Fleet) do(ctx context.Context, steps []topology.Step) *StepError {
 	failures := make([]error, len(steps))
 	var all sync.WaitGroup
 	for i, step := range steps {
-		f.Report(ctx, step.String())
+		f.Report(ctx, step.Foretell())
 		all.Go(func() { failures[i] = f.carryOut(ctx, step) })
 	}
 	all.Wait()
@@ -205,7 +217,7 @@ func (f *Fleet) do(ctx context.Context, steps []topology.Step) *StepError {
 func (f *Fleet) shown(ctx context.Context, steps []topology.Step) (topology.Snapshot, error) {
 	deadline := time.Now().Add(settle)
 	for {
-		seen, err := f.quietly(ctx, f.full())
+		seen, err := f.quietly(ctx, f.full(), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -231,7 +243,7 @@ func (f *Fleet) shown(ctx context.Context, steps []topology.Step) (topology.Snap
 func (f *Fleet) afterwards(ctx context.Context, wish topology.Wish, failed *StepError) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recovery)
 	defer cancel()
-	seen, err := f.quietly(ctx, rabbitmq.Ask{})
+	seen, err := f.quietly(ctx, rabbitmq.Ask{}, nil)
 	if err != nil {
 		failed.After = err.Error()
 		return

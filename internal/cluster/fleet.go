@@ -5,7 +5,9 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,13 +33,18 @@ type Fleet struct {
 // sighting is what one look at all nodes gave.
 type sighting struct {
 	topology.Snapshot
-	// busy are hosts on which a command of RabbitMQ's CLI still changes something, by node name.
-	busy map[string][]string
+	busy map[string]work // by node name
+}
+
+// work is changes that go on at a node, and through whom that was seen.
+type work struct {
+	node     *rabbitmq.Node
+	commands []string
 }
 
 // look asks all nodes at once, and then the members that they name and the configuration does not.
 func (f *Fleet) look(ctx context.Context, ask rabbitmq.Ask) sighting {
-	seen := sighting{Snapshot: topology.Snapshot{}, busy: map[string][]string{}}
+	seen := sighting{Snapshot: topology.Snapshot{}, busy: map[string]work{}}
 	f.ask(ctx, f.Nodes, ask, &seen)
 	f.giveUpWaiting(seen.Snapshot)
 	strangers := map[string]*rabbitmq.Node{}
@@ -53,51 +60,56 @@ func (f *Fleet) look(ctx context.Context, ask rabbitmq.Ask) sighting {
 			}
 		}
 	}
-	f.ask(ctx, strangers, rabbitmq.Ask{Peers: ask.Peers}, &seen)
+	f.ask(ctx, strangers, rabbitmq.Ask{Peers: ask.Peers, Work: ask.Work}, &seen)
 	if ask.Inventory {
 		f.completeInventory(ctx, &seen)
 	}
-	if ask.Peers {
-		f.askThroughPeers(ctx, seen.Snapshot)
+	if ask.Peers || ask.Work {
+		f.askThroughPeers(ctx, rabbitmq.Ask{Peers: ask.Peers, Work: ask.Work}, &seen)
 	}
 	return seen
 }
 
-// askThroughPeers asks members whose own host does not answer whom they would join again, through a member that sees
-// them: they leave the same way.
-func (f *Fleet) askThroughPeers(ctx context.Context, seen topology.Snapshot) {
+// throughPeer bounds a question through a peer: the CLI tries for 50 seconds when a name does not resolve (measured).
+const throughPeer = 10 * time.Second
+
+// askThroughPeers asks members whose own host does not answer through another one: whom they would join again, because
+// they leave the same way, and what they carry out right now. Without an answer nothing is known, as before.
+func (f *Fleet) askThroughPeers(ctx context.Context, ask rabbitmq.Ask, seen *sighting) {
+	ctx, cancel := context.WithTimeout(ctx, throughPeer)
+	defer cancel()
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	discovers := map[string][]string{}
-	for name, v := range seen {
-		voice := ""
-		for other, word := range seen {
-			if word.State == topology.Running && slices.Contains(word.Running, name) {
-				voice = other
-			}
-		}
-		if v.State != topology.Unreachable || voice == "" {
-			continue
-		}
-		peer, err := f.node(voice)
+	answers := map[string]rabbitmq.Status{}
+	for _, c := range seen.Clusters() {
+		peer, err := f.node(c.Voices[0])
 		if err != nil {
 			continue
 		}
-		all.Go(func() {
-			status, err := peer.Through(name).Status(ctx, rabbitmq.Ask{Peers: true})
-			if err != nil {
-				return // it is asked again before it leaves
+		for name := range c.Members {
+			if state := seen.Snapshot[name].State; state != topology.Unreachable && state != topology.Failed {
+				continue
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			discovers[name] = status.Peers
-		})
+			node := peer.Through(name)
+			all.Go(func() {
+				status, err := node.Status(ctx, ask)
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				answers[name] = status
+				if len(status.UnderWay) > 0 {
+					seen.busy[name] = work{node, status.UnderWay}
+				}
+			})
+		}
 	}
 	all.Wait()
-	for name, peers := range discovers {
-		v := seen[name]
-		v.Discovers = peers
-		seen[name] = v
+	for name, status := range answers {
+		v := seen.Snapshot[name]
+		v.Discovers = status.Peers
+		seen.Snapshot[name] = v
 	}
 }
 
@@ -142,43 +154,50 @@ func (f *Fleet) ask(ctx context.Context, nodes map[string]*rabbitmq.Node, ask ra
 			mu.Lock()
 			defer mu.Unlock()
 			seen.Snapshot[name] = view(o, err)
-			if len(o.Facts.Running) > 0 {
-				seen.busy[name] = o.Facts.Running
+			if doing := slices.Concat(o.Facts.Running, o.Status.UnderWay); len(doing) > 0 {
+				seen.busy[name] = work{node, doing}
 			}
 		})
 	}
 	all.Wait()
 }
 
-// quietly looks until no command of RabbitMQ's CLI is changing anything on any host: a command whose connection was
-// lost goes on (measured), and nothing may be decided before its end.
-func (f *Fleet) quietly(ctx context.Context, ask rabbitmq.Ask) (topology.Snapshot, error) {
+// quietly looks until nothing is changing at any node: a command whose connection was lost goes on, and so does what it
+// has asked a node for when it is killed itself (both measured). Nothing may be decided before its end, but for starts of
+// other nodes that the wish, if one is given, wants running.
+func (f *Fleet) quietly(ctx context.Context, ask rabbitmq.Ask, decide func(topology.Snapshot) (topology.Wish, error)) (topology.Snapshot, error) {
+	ask.Work = true
 	for {
 		seen := f.look(ctx, ask)
 		if len(seen.busy) == 0 {
 			return seen.Snapshot, nil
 		}
-		for name, commands := range seen.busy {
-			f.Report(ctx, fmt.Sprintf("waiting for `%s`, which still runs on the host of %s", commands[0], name))
-			node, err := f.node(name)
-			if err == nil {
-				err = f.awaitQuiet(ctx, node)
-			}
+		if decide != nil {
+			acted, err := f.meanwhile(ctx, seen, decide)
 			if err != nil {
-				return nil, fmt.Errorf("`%s` still runs on the host of %s, started by somebody else or by an earlier run: wait for its end, then apply again: %w", commands[0], name, err)
+				return nil, err
+			}
+			if decide = nil; acted { // once is enough
+				continue
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(seen.busy)) {
+			doing := seen.busy[name]
+			f.Report(ctx, fmt.Sprintf("waiting for `%s`, which still goes on at %s", doing.commands[0], name))
+			if err := f.awaitQuiet(ctx, doing.node); err != nil {
+				return nil, fmt.Errorf("`%s` still goes on at %s (host %s), started by somebody else or by an earlier run: wait for its end, then apply again: %w",
+					strings.Join(doing.commands, "`, `"), name, doing.node.Address(), err)
 			}
 		}
 	}
 }
 
+// awaitQuiet waits until nothing changes at a node any more.
 func (f *Fleet) awaitQuiet(ctx context.Context, node *rabbitmq.Node) error {
 	for {
-		facts, err := node.Facts(ctx)
-		if err != nil {
+		doing, err := node.Doing(ctx)
+		if err != nil || len(doing) == 0 {
 			return err
-		}
-		if len(facts.Running) == 0 {
-			return nil
 		}
 		if err := pause(ctx, 500*time.Millisecond); err != nil {
 			return err

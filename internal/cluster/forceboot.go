@@ -23,7 +23,7 @@ func (e *ForceBootError) Error() string {
 // runs, while one cannot be asked that is not named as lost, and while one that is there could be started instead unless
 // loss is allowed.
 func (f *Fleet) ForceBoot(ctx context.Context, name string, lost []string, allowLoss bool) error {
-	seen, err := f.quietly(ctx, rabbitmq.Ask{})
+	seen, err := f.quietly(ctx, rabbitmq.Ask{}, nil)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (f *Fleet) ForceBoot(ctx context.Context, name string, lost []string, allow
 	}
 	defer mine.release()
 	defer f.Memory.forget()
-	if seen, err = f.quietly(ctx, rabbitmq.Ask{}); err != nil {
+	if seen, err = f.quietly(ctx, rabbitmq.Ask{}, nil); err != nil {
 		return err
 	}
 	if err := mayForce(seen, name, lost, allowLoss); err != nil {

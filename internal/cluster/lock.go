@@ -75,17 +75,42 @@ func (f *Fleet) lock(ctx context.Context, seen topology.Snapshot) (*claim, error
 	}
 }
 
-// alone locks the hosts and looks at them anew.
-func (f *Fleet) alone(ctx context.Context, seen topology.Snapshot) (*claim, topology.Snapshot, error) {
+// alone locks the hosts and looks at them anew, once nothing changes any more.
+func (f *Fleet) alone(ctx context.Context, seen topology.Snapshot, decide func(topology.Snapshot) (topology.Wish, error)) (*claim, topology.Snapshot, error) {
 	mine, err := f.lock(ctx, seen)
 	if err != nil {
 		return nil, nil, err
 	}
-	if seen, err = f.quietly(ctx, f.full()); err != nil {
+	if seen, err = f.quietly(ctx, f.full(), decide); err != nil {
 		mine.release()
 		return nil, nil, err
 	}
 	return mine, seen, nil
+}
+
+// meanwhile starts what is stopped elsewhere while something goes on at some nodes: it may wait for just these, as a
+// Khepri member's reset does that was begun without a majority (measured). It tells whether it did anything.
+func (f *Fleet) meanwhile(ctx context.Context, seen sighting, decide func(topology.Snapshot) (topology.Wish, error)) (bool, error) {
+	wish, err := decide(seen.Snapshot)
+	if err != nil {
+		return false, nil //nolint:nilerr // it is told once everything is quiet
+	}
+	steps, err := topology.Plan(wish, seen.Snapshot)
+	if err != nil {
+		return false, nil //nolint:nilerr // as above
+	}
+	steps = slices.DeleteFunc(steps, func(s topology.Step) bool {
+		_, busy := seen.busy[s.Node]
+		return s.Kind != topology.StartService && s.Kind != topology.StartApp || busy
+	})
+	if len(steps) == 0 {
+		return false, nil
+	}
+	if failed := f.do(ctx, steps); failed != nil {
+		f.afterwards(ctx, wish, failed)
+		return false, failed
+	}
+	return true, nil
 }
 
 // tryLock locks all hosts side by side, or none.

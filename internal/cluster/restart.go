@@ -67,7 +67,7 @@ func (f *Fleet) RollingRestart(ctx context.Context, nodes []string, drain bool) 
 
 // begin locks the hosts for what an action does.
 func (f *Fleet) begin(ctx context.Context) (*claim, error) {
-	mine, _, err := f.alone(ctx, f.look(ctx, rabbitmq.Ask{}).Snapshot)
+	mine, _, err := f.alone(ctx, f.look(ctx, rabbitmq.Ask{}).Snapshot, nil)
 	return mine, err
 }
 
@@ -259,4 +259,13 @@ func (f *Fleet) awaitReplicas(ctx context.Context, node *rabbitmq.Node) error {
 			return fmt.Errorf("it is back, and its replicas of these have not caught up: %s: %w", strings.Join(shorten(behind), ", "), err)
 		}
 	}
+}
+
+// shorten leaves a list that fits a message: its first entries, and how many more there are.
+func shorten(all []string) []string {
+	if len(all) <= maxNamed {
+		return all
+	}
+	more := len(all) - maxNamed + 1
+	return append(slices.Clone(all[:maxNamed-1]), fmt.Sprintf("%d more", more))
 }

@@ -163,6 +163,40 @@ func hasReplicas(i *rabbitmq.Inventory, node string) bool {
 	})
 }
 
+// shrunk waits until a member holds no replica of a quorum queue that has others, and so stops without taking a queue's
+// majority along: a queue without a leader at that moment keeps its replica, and shrink ends well all the same.
+func (f *Fleet) shrunk(ctx context.Context, leaver *rabbitmq.Node, step topology.Step) error {
+	deadline := time.Now().Add(settle)
+	for {
+		status, err := leaver.Status(ctx, rabbitmq.Ask{Inventory: true})
+		if err != nil {
+			return err
+		}
+		left := 0
+		for _, q := range inventoryOf(status).Queues {
+			if q.Type == "rabbit_quorum_queue" && len(q.Copies) > 1 && slices.Contains(q.Copies, step.Node) {
+				left += q.Count
+			}
+		}
+		if left == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s still has replicas of %d quorum queues %s after `rabbitmq-queues shrink`. It was not stopped: look at `rabbitmq-queues quorum_status` of its queues", step.Node, left, settle)
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+func inventoryOf(s rabbitmq.Status) rabbitmq.Inventory {
+	if s.Inventory == nil {
+		return rabbitmq.Inventory{}
+	}
+	return *s.Inventory
+}
+
 // leave takes a running member out through a peer, with rabbitmqctl -n, so that it works the same when the member's
 // own host cannot be reached. This order is safe on every version and store: stop, forget on the peer, reset (measured).
 func (f *Fleet) leave(ctx context.Context, peer *rabbitmq.Node, step topology.Step) error {
@@ -176,6 +210,9 @@ func (f *Fleet) leave(ctx context.Context, peer *rabbitmq.Node, step topology.St
 	// good. 3.8 drops none in any case (measured).
 	if hasReplicas(status.Inventory, step.Node) {
 		if err := peer.ShrinkQueues(ctx, step.Node); err != nil {
+			return err
+		}
+		if err := f.shrunk(ctx, leaver, step); err != nil && !step.Consent {
 			return err
 		}
 	}

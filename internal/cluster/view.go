@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
@@ -93,32 +92,43 @@ func holdings(i *rabbitmq.Inventory) *topology.Holdings {
 		return nil
 	}
 	h := &topology.Holdings{}
-	for _, vhost := range i.VHosts {
-		if vhost != i.DefaultVHost {
-			h.Objects = append(h.Objects, "vhost "+vhost)
+	count := func(n int, what string) {
+		if n > 0 {
+			h.Counts = append(h.Counts, topology.Count{N: n, What: what})
 		}
 	}
-	for _, user := range i.Users {
-		if user != i.DefaultUser {
-			h.Objects = append(h.Objects, "user "+user)
+	named, all := 0, 0
+	name := func(n int, what string, names []string) {
+		count(n, what)
+		all += n
+		for _, one := range names {
+			if named < maxNamed {
+				h.Objects = append(h.Objects, what+" "+one)
+				named++
+			}
 		}
 	}
-	for _, x := range i.Exchanges {
-		h.Objects = append(h.Objects, fmt.Sprintf("exchange %s in %s", x.Name, x.VHost))
+	name(i.VHosts.Count, "vhost", i.VHosts.Names)
+	name(i.Users.Count, "user", i.Users.Names)
+	name(i.Exchanges.Count, "exchange", i.Exchanges.Names)
+	name(i.GlobalParameters.Count, "global parameter", i.GlobalParameters.Names)
+	if all > named {
+		h.Objects = append(h.Objects, fmt.Sprintf("%d more vhosts, users, exchanges and global parameters", all-named))
 	}
-	h.Objects = shorten(h.Objects)
 	for _, c := range []struct {
 		n    int
 		what string
-	}{{i.Bindings, "bindings"}, {i.Policies, "policies"}, {i.Parameters, "parameters"}} {
+	}{{i.Bindings, "binding"}, {i.Policies, "policy"}, {i.Parameters, "parameter"}} {
+		count(c.n, c.what)
 		if c.n > 0 {
-			h.Objects = append(h.Objects, fmt.Sprintf("%s: %d", c.what, c.n))
+			h.Objects = append(h.Objects, topology.Count{N: c.n, What: c.what}.String())
 		}
 	}
 	for _, q := range i.Queues {
 		group := topology.QueueGroup{
 			Type:      strings.TrimSuffix(strings.TrimPrefix(q.Type, "rabbit_"), "_queue"),
 			Copies:    q.Copies,
+			Lame:      q.Lame,
 			Exclusive: q.Exclusive,
 			Count:     q.Count,
 			Messages:  q.Messages,
@@ -138,11 +148,3 @@ func holdings(i *rabbitmq.Inventory) *topology.Holdings {
 
 // maxNamed is how many objects a refusal names before it only counts.
 const maxNamed = 12
-
-func shorten(objects []string) []string {
-	if len(objects) <= maxNamed {
-		return objects
-	}
-	more := len(objects) - maxNamed + 1
-	return append(slices.Clone(objects[:maxNamed-1]), fmt.Sprintf("%d more vhosts, users and exchanges", more))
-}

@@ -90,7 +90,7 @@ func foresee(diags *diag.Diagnostics, doing string, one bool, steps []topology.S
 		if step.Later() != "" {
 			text += "\n\n" + step.Later()
 		}
-		diags.AddWarning(step.String(), text)
+		diags.AddWarning(step.Foretell(), text)
 	}
 }
 

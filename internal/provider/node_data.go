@@ -83,8 +83,8 @@ func (d *nodeData) Schema(_ context.Context, _ datasource.SchemaRequest, resp *d
 			Computed:            true,
 			MarkdownDescription: "What the node, or the cluster it is in, holds: what a join would wipe and a removal could lose. Null when it does not run.",
 			Attributes: map[string]schema.Attribute{
-				"vhosts":     schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Virtual hosts."},
-				"users":      schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Users."},
+				"vhosts":     schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Virtual hosts beyond the default one, the first twenty."},
+				"users":      schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Users beyond the default one, the first twenty."},
 				"exchanges":  schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of exchanges that somebody declared."},
 				"bindings":   schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of bindings other than those to the default exchange."},
 				"policies":   schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of policies and operator policies."},
@@ -216,8 +216,8 @@ func inventoryObject(i *rabbitmq.Inventory) types.Object {
 		})
 	}
 	return types.ObjectValueMust(inventoryTypes, map[string]attr.Value{
-		"vhosts": textList(slices.Sorted(slices.Values(i.VHosts))), "users": textList(slices.Sorted(slices.Values(i.Users))),
-		"exchanges": types.Int64Value(int64(len(i.Exchanges))), "bindings": types.Int64Value(int64(i.Bindings)),
+		"vhosts": textList(slices.Sorted(slices.Values(i.VHosts.Names))), "users": textList(slices.Sorted(slices.Values(i.Users.Names))),
+		"exchanges": types.Int64Value(int64(i.Exchanges.Count)), "bindings": types.Int64Value(int64(i.Bindings)),
 		"policies": types.Int64Value(int64(i.Policies)), "parameters": types.Int64Value(int64(i.Parameters)),
 		"queues": types.ListValueMust(queuesDataType, queues),
 	})

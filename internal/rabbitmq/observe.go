@@ -66,3 +66,17 @@ func (n *Node) Observe(ctx context.Context, ask Ask) (Observation, error) {
 	}
 	return o, nil
 }
+
+// Doing gives the changes that go on: commands of the CLI on the node's host, and what the node itself carries out for
+// others. A node that is down carries out nothing.
+func (n *Node) Doing(ctx context.Context) ([]string, error) {
+	facts, err := n.Facts(ctx)
+	if err != nil || len(facts.Running) > 0 {
+		return facts.Running, err
+	}
+	status, err := n.Status(ctx, Ask{Work: true})
+	if IsKind(err, NodeDown) {
+		return nil, nil
+	}
+	return status.UnderWay, err
+}

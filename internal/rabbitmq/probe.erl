@@ -2,7 +2,7 @@
 %% the rabbit application stopped or booting, and changes nothing. Rules for this file: no dollar sign, backtick,
 %% backslash, exclamation mark or single quote, so that every shell on the way leaves it alone; comments on lines
 %% of their own. WANT is replaced by a list of the optional sections: inventory,
-%% peers, replicas, overview, hints, lag. OF is replaced by the
+%% peers, replicas, overview, hints, lag, work. OF is replaced by the
 %% nodes that are asked: only the first of them that runs in a cluster gives the inventory, or anyone when it is empty.
 %% HOSTS is replaced by a list of host names that the node is asked to resolve.
 Want = WANT,
@@ -28,26 +28,41 @@ Reps = fun(Q) -> T(fun() -> case maps:get(nodes, amqqueue:get_type_state(Q), [])
 %% Where copies of a queue are: the home and the synchronised mirrors of a classic queue, the replicas of any other.
 Copies = fun(Q) -> Rs = Reps(Q), Ms = T(fun() -> [node(P) || P <- amqqueue:get_sync_slave_pids(Q)] end, []), lists:usort(case Rs of [] -> [Home(Q) | Ms]; _ -> Rs end) end,
 Queues = fun(VH) -> lists:usort(rabbit_amqqueue:list(VH) ++ T(fun() -> rabbit_amqqueue:list_down(VH) end, [])) end,
-%% Counting messages asks the node that leads each queue, so it stops being cheap at some point: beyond it, -1.
-Count = fun(Q, true) -> T(fun() -> [{messages, Mc}] = rpc:call(Home(Q), rabbit_amqqueue, info, [Q, [messages]], 5000), true = is_integer(Mc), Mc end, -1); (_, false) -> -1 end,
-Group = fun(Q, Counted, Acc) ->
-  Key = {B(T(fun() -> amqqueue:get_type(Q) end, unknown)), Copies(Q), T(fun() -> is_pid(amqqueue:get_exclusive_owner(Q)) end, false)},
+%% Counting messages asks the node that leads each queue, so it stops being cheap at some point. Beyond it the statistics
+%% of each node tell, which are some seconds old: one question to a node, for the queues that are not empty. Their match
+%% has names with a dollar sign, which are made here.
+Metrics = fun() -> D = fun(N) -> list_to_atom([36 | integer_to_list(N)]) end, U = list_to_atom("_"),
+  Spec = [{{D(1), U, U, D(2), U}, [{list_to_atom(">"), D(2), 0}], [{{D(1), D(2)}}]}],
+  maps:from_list(lists:append([L || N <- [node() | nodes()], L <- [rpc:call(N, ets, select, [queue_coarse_metrics, Spec], 20000)], is_list(L)])) end,
+Count = fun(Q, asked) -> T(fun() -> [{messages, Mc}] = rpc:call(Home(Q), rabbit_amqqueue, info, [Q, [messages]], 5000), true = is_integer(Mc), Mc end, -1);
+  (Q, Stats) -> case lists:member(Home(Q), [node() | nodes()]) of true -> maps:get(amqqueue:get_name(Q), Stats, 0); false -> -1 end end,
+%% Replicas of a quorum queue that do not work although their node runs. A node that does not tell counts as working.
+Alive = fun() -> {Rs, _} = rpc:multicall([node() | nodes()], rabbit_quorum_queue, all_replica_states, [], 5000), maps:from_list([{N, Sts} || {N, Sts} <- Rs, is_map(Sts)]) end,
+Lame = fun(Q, Cs, Live) -> case amqqueue:get_pid(Q) of {Name, _} -> [N || N <- Cs, maps:is_key(N, Live), not lists:member(maps:get(Name, maps:get(N, Live), none), [leader, follower, promotable, non_voter])]; _ -> [] end end,
+Group = fun(Q, Counted, Live, Acc) ->
+  Cs0 = Copies(Q),
+  Key = {B(T(fun() -> amqqueue:get_type(Q) end, unknown)), Cs0, T(fun() -> Lame(Q, Cs0, Live) end, []), T(fun() -> is_pid(amqqueue:get_exclusive_owner(Q)) end, false)},
   Mc = Count(Q, Counted), {resource, VH, _, Nm} = amqqueue:get_name(Q),
   {N0, M0, U0, L0} = maps:get(Key, Acc, {0, 0, 0, []}),
   L1 = lists:sublist(lists:sort(fun({A1, _, _}, {A2, _, _}) -> A1 >= A2 end, [{Mc, VH, Nm} | L0]), 10),
   maps:put(Key, {N0 + 1, M0 + max(Mc, 0), U0 + case Mc of -1 -> 1; _ -> 0 end, L1}, Acc) end,
+%% Counts and the first names: a broker may have a hundred thousand of anything.
+Some = fun(L) -> #{count => length(L), names => lists:sublist(L, 20)} end,
 Inventory = fun() -> VHs = rabbit_vhost:list_names(),
-  Qs = lists:append([Queues(V) || V <- VHs]), Counted = length(Qs) =< 5000,
-  Gs = lists:foldl(fun(Q, Acc) -> Group(Q, Counted, Acc) end, maps:new(), Qs),
-  #{vhosts => VHs, users => [proplists:get_value(user, U) || U <- rabbit_auth_backend_internal:list_users()],
-  default_vhost => B(T(fun() -> {ok, V} = application:get_env(rabbit, default_vhost), V end, <<"/">>)),
-  default_user => B(T(fun() -> {ok, V} = application:get_env(rabbit, default_user), V end, <<"guest">>)),
-  queues => [#{type => Ty, copies => Bs(Cs), exclusive => Ex, count => N, messages => M, uncounted => U, largest => [#{vhost => V, name => Nm, messages => Mc} || {Mc, V, Nm} <- L]} || {{Ty, Cs, Ex}, {N, M, U, L}} <- maps:to_list(Gs)],
-  exchanges => [#{vhost => V, name => N} || V <- VHs, I <- rabbit_exchange:info_all(V, [name]), N <- [element(4, proplists:get_value(name, I))], N =/= <<>>, not (size(N) > 3 andalso binary:part(N, 0, 4) =:= <<"amq.">>)],
-  bindings => length([1 || V <- VHs, Bi <- rabbit_binding:list(V), element(4, element(2, Bi)) =/= <<>>]),
+  Qs = lists:append([Queues(V) || V <- VHs]), Counted = case length(Qs) =< 2000 of true -> asked; false -> T(Metrics, maps:new()) end, Live = T(Alive, maps:new()),
+  Gs = lists:foldl(fun(Q, Acc) -> Group(Q, Counted, Live, Acc) end, maps:new(), Qs),
+  DefV = B(T(fun() -> {ok, V} = application:get_env(rabbit, default_vhost), V end, <<"/">>)),
+  DefU = B(T(fun() -> {ok, U} = application:get_env(rabbit, default_user), U end, <<"guest">>)),
+  Binds = fun(V) -> length([1 || Bi <- rabbit_binding:list(V), element(4, element(2, Bi)) =/= <<>>]) end,
+  #{vhosts => Some(lists:delete(DefV, VHs)), users => Some(lists:delete(DefU, [proplists:get_value(user, U) || U <- rabbit_auth_backend_internal:list_users()])),
+  default_vhost => DefV, default_user => DefU,
+  queues => [#{type => Ty, copies => Bs(Cs), lame => Bs(La), exclusive => Ex, count => N, messages => M, uncounted => U, largest => [#{vhost => V, name => Nm, messages => Mc} || {Mc, V, Nm} <- L]} || {{Ty, Cs, La, Ex}, {N, M, U, L}} <- maps:to_list(Gs)],
+  exchanges => Some([<<N/binary, " in ", V/binary>> || V <- VHs, I <- rabbit_exchange:info_all(V, [name]), N <- [element(4, proplists:get_value(name, I))], N =/= <<>>, not (size(N) > 3 andalso binary:part(N, 0, 4) =:= <<"amq.">>)]),
+  bindings => lists:sum([Binds(V) || V <- VHs]),
   policies => length(rabbit_policy:list()) + T(fun() -> length(rabbit_policy:list_op()) end, 0),
   parameters => length(rabbit_runtime_parameters:list()),
-  global_parameters => Bs([proplists:get_value(name, P) || P <- rabbit_runtime_parameters:list_global()])} end,
+  %% Every node has some of these by itself.
+  global_parameters => Some([N || P <- rabbit_runtime_parameters:list_global(), N <- [B(proplists:get_value(name, P))], not lists:member(N, [<<"cluster_name">>, <<"internal_cluster_id">>, <<"cluster_tags">>, <<"imported_definition_hash_value">>])])} end,
 %% What each running member lacks a replica of. A queue whose replicas do not run in their majority cannot grow.
 Lacking = fun(Up) ->
   Qs = [{T(fun() -> amqqueue:get_type(Q) end, unknown), amqqueue:get_name(Q), Reps(Q)} || VH <- rabbit_vhost:list_names(), Q <- Queues(VH)],
@@ -55,6 +70,16 @@ Lacking = fun(Up) ->
   [#{node => B(N), quorum => length([1 || {rabbit_quorum_queue, _, Rs} <- Can, not lists:member(N, Rs)]),
      streams => [#{vhost => VH, name => Nm} || {rabbit_stream_queue, {resource, VH, _, Nm}, Rs} <- Can, not lists:member(N, Rs)]} || N <- Up] end,
 First = fun(Up) -> case lists:sort([N || N <- Of, lists:member(N, Up)]) of [] -> Of =:= []; [N | _] -> N =:= B(node()) end end,
+%% What others have this node do right now: a process that answers to another node, with one of these functions on its
+%% stack. It goes on when whoever asked for it has ended, and shows here then as well.
+Changes = [{rabbit, stop, stop_app}, {rabbit, start, start_app}, {rabbit, start_it, start_app}, {rabbit_mnesia, join_cluster, join_cluster}, {rabbit_db_cluster, join, join_cluster},
+  {rabbit_mnesia, forget_cluster_node, forget_cluster_node}, {rabbit_db_cluster, forget_member, forget_cluster_node}, {rabbit_mnesia, reset, reset}, {rabbit_db, reset, reset},
+  {rabbit_mnesia, force_reset, force_reset}, {rabbit_db, force_reset, force_reset}, {rabbit_mnesia, change_cluster_node_type, change_cluster_node_type},
+  {rabbit_db_cluster, change_node_type, change_cluster_node_type}, {rabbit_nodes, set_cluster_name, set_cluster_name}, {rabbit_quorum_queue, shrink_all, shrink}, {rabbit_quorum_queue, grow, grow}],
+Marks = [{iolist_to_binary(["(", B(M), ":", B(F), "/"]), C} || {M, F, C} <- Changes],
+%% A backtrace has the whole stack, current_stacktrace its eight uppermost calls.
+Work = fun() -> lists:usort([[B(C), " for ", B(node(G))] || P <- processes(), P =/= self(), {group_leader, G} <- [process_info(P, group_leader)], node(G) =/= node(),
+  {backtrace, Bt} <- [process_info(P, backtrace)], {Mark, C} <- Marks, binary:match(Bt, Mark) =/= nomatch]) end,
 Peers = fun() -> {ok, {L, _}} = rabbit_peer_discovery:discover_cluster_nodes(), Bs(L) end,
 Resolve = fun(H) -> #{host => B(H), addresses => Bs([inet:ntoa(A) || Fam <- [inet, inet6], A <- T(fun() -> {ok, As} = inet:getaddrs(H, Fam), As end, [])])} end,
 %% The addresses of the machine's own interfaces, loopback included.
@@ -88,8 +113,8 @@ Stream = fun(Q) -> {resource, VH, _, Nm} = amqqueue:get_name(Q), Ps = T(fun() ->
   #{vhost => VH, name => Nm, has => case Mine of [O] -> Offset(O); _ -> -3 end, leader => case Lead of [W] -> Offset(W); _ -> -3 end} end,
 Lag = fun() -> [case T(fun() -> amqqueue:get_type(Q) end, classic) of rabbit_stream_queue -> Stream(Q); _ -> Quorum(Q) end || VH <- rabbit_vhost:list_names(), Q <- Queues(VH),
   lists:member(T(fun() -> amqqueue:get_type(Q) end, classic), [rabbit_quorum_queue, quorum, rabbit_stream_queue]), lists:member(node(), Copies(Q))] end,
+%% paused: the process that waits to start the application again after RabbitMQ stopped it itself (rabbit_node_monitor).
 R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting() end, false),
-%% The process that waits to start the application again after RabbitMQ stopped it itself (rabbit_node_monitor).
   paused => not Run andalso is_pid(whereis(rabbit_outside_app_process)),
   lacking => case Run andalso lists:member(replicas, Want) of true -> T(fun() -> Lacking(proplists:get_value(running_nodes, St, [])) end, error); false -> null end,
   store => case Kh of true -> khepri; _ -> mnesia end, raft_state => Raft,
@@ -104,6 +129,7 @@ R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting
   data_dir => B(T(fun() -> rabbit:data_dir() end, T(fun() -> rabbit_mnesia:dir() end, <<>>))),
   boot => B(T(fun() -> {ok, Bt} = file:read_file("/proc/sys/kernel/random/boot_id"), hd(binary:split(Bt, <<10>>)) end, <<>>)),
   resolves => [Resolve(H) || H <- Hosts], addresses => case Hosts of [] -> []; _ -> T(Own, []) end,
+  under_way => case lists:member(work, Want) of true -> [unicode:characters_to_binary(W) || W <- T(Work, [])]; false -> [] end,
   peers => case Run andalso lists:member(peers, Want) of true -> T(Peers, error); false -> null end,
   overview => case Run andalso lists:member(overview, Want) of true -> T(Overview, error); false -> null end,
   hints => case lists:member(hints, Want) of true -> T(Hints, error); false -> null end,

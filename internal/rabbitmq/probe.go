@@ -32,6 +32,7 @@ type Ask struct {
 	Of        []string // who may be asked for it: of these, only the first that runs in a cluster answers with it
 	Peers     bool     // whom its own peer discovery would make it join
 	Replicas  bool     // what the running members lack replicas of
+	Work      bool     // what commands of others it carries out right now
 	Resolve   []string // host names the node is asked to resolve
 	Overview  bool     // what the node can tell of all members that run, and of the cluster
 	Hints     bool     // which settings would make the node join somebody when it starts blank
@@ -58,6 +59,9 @@ func (a Ask) expression() string {
 	}
 	if a.Lag {
 		want = append(want, "lag")
+	}
+	if a.Work {
+		want = append(want, "work")
 	}
 	hosts := make([]string, len(a.Resolve))
 	for i, h := range a.Resolve {
@@ -106,6 +110,8 @@ type Status struct {
 	Boot         string      `json:"boot"` // the boot id of the kernel the node runs on; empty where there is none
 	Resolves     []Resolved  `json:"resolves"`
 	Addresses    []string    `json:"addresses"` // of the machine's own interfaces, where Resolve was asked
+	// UnderWay are changes that others have this node make right now: "join_cluster for rabbitmqcli-1@rmq1".
+	UnderWay []string `json:"under_way"`
 
 	// Peers is nil when peer discovery was not asked for or gave no answer.
 	Peers []string `json:"-"`
@@ -157,22 +163,29 @@ type Resolved struct {
 
 // Inventory is what a cluster, or a node that stands alone, holds.
 type Inventory struct {
-	VHosts           []string     `json:"vhosts"`
-	Users            []string     `json:"users"`
+	VHosts           Some         `json:"vhosts"` // without the default one
+	Users            Some         `json:"users"`  // without the default one
 	DefaultVHost     string       `json:"default_vhost"`
 	DefaultUser      string       `json:"default_user"`
 	Queues           []QueueGroup `json:"queues"`
-	Exchanges        []Exchange   `json:"exchanges"`
+	Exchanges        Some         `json:"exchanges"` // that somebody declared: "NAME in VHOST"
 	Bindings         int          `json:"bindings"`
 	Policies         int          `json:"policies"`
 	Parameters       int          `json:"parameters"`
-	GlobalParameters []string     `json:"global_parameters"`
+	GlobalParameters Some         `json:"global_parameters"` // without those that every node has by itself
+}
+
+// Some is how many there are and the names of the first.
+type Some struct {
+	Count int      `json:"count"`
+	Names []string `json:"names"`
 }
 
 // QueueGroup counts the queues of one type whose copies are on the same nodes.
 type QueueGroup struct {
 	Type      string   `json:"type"`
 	Copies    []string `json:"copies"`
+	Lame      []string `json:"lame"`      // of the copies' nodes, those that run and whose replicas do not work
 	Exclusive bool     `json:"exclusive"` // they die with their connection anyway
 	Count     int      `json:"count"`
 	Messages  int      `json:"messages"`  // a hint: quorum queues report 0 for seconds after publishing
@@ -185,12 +198,6 @@ type Queue struct {
 	VHost    string `json:"vhost"`
 	Name     string `json:"name"`
 	Messages int    `json:"messages"`
-}
-
-// Exchange is an exchange that somebody declared.
-type Exchange struct {
-	VHost string `json:"vhost"`
-	Name  string `json:"name"`
 }
 
 // parseProbe finds the probe's line in what the CLI printed and reads it. Anything it does not understand is an

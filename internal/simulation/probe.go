@@ -98,8 +98,8 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 		"node": b.Name, "running": runs, "booting": b.app == booting, "store": store, "raft_state": raft, "version": b.version.Number,
 		"otp": b.version.OTP, "disc": discs, "ram": rams, "last_known": lastKnown, "running_nodes": sees, "cluster_name": name,
 		"cluster_id": id, "partitions": partitions, "cookie_hash": b.cookieHash(), "maintenance": "regular",
-		"data_dir": "/var/lib/rabbitmq/mnesia/" + b.Name, "boot": b.boot, "resolves": resolves, "addresses": []string{"127.0.0.1", b.fleet.address(b.Name[strings.Index(b.Name, "@")+1:])}, "peers": nil, "inventory": nil,
-		"paused": false, "lacking": nil,
+		"data_dir": "/var/lib/rabbitmq/mnesia/" + b.Name, "boot": b.boot, "resolves": resolves, "under_way": []string{}, "addresses": []string{"127.0.0.1", b.fleet.address(b.Name[strings.Index(b.Name, "@")+1:])}, "peers": nil, "inventory": nil,
+		"paused": false, "lacking": nil, "overview": nil, "hints": nil, "lag": nil,
 	}
 	if runs && slices.Contains(want, "replicas") {
 		answer["lacking"] = b.lacking(sees)
@@ -150,7 +150,7 @@ func (b *Broker) first(of, up []string) bool {
 }
 
 func (b *Broker) inventory() map[string]any {
-	vhosts, users, policies := []string{"/"}, []string{"guest"}, 0
+	vhosts, users, policies := []string{}, []string{}, 0
 	for _, object := range b.store.objects {
 		kind, name, _ := strings.Cut(object, " ")
 		switch kind {
@@ -165,6 +165,7 @@ func (b *Broker) inventory() map[string]any {
 	type group struct {
 		Type      string           `json:"type"`
 		Copies    []string         `json:"copies"`
+		Lame      []string         `json:"lame"`
 		Exclusive bool             `json:"exclusive"`
 		Count     int              `json:"count"`
 		Messages  int              `json:"messages"`
@@ -179,7 +180,7 @@ func (b *Broker) inventory() map[string]any {
 		key := fmt.Sprint(kind, copies)
 		g := byKey[key]
 		if g == nil {
-			g = &group{Type: kind, Copies: copies, Largest: []map[string]any{}}
+			g = &group{Type: kind, Copies: copies, Lame: []string{}, Largest: []map[string]any{}}
 			byKey[key], groups = g, append(groups, g)
 		}
 		g.Count++
@@ -191,8 +192,9 @@ func (b *Broker) inventory() map[string]any {
 		g.Messages += max(messages, 0)
 		g.Largest = append(g.Largest, map[string]any{"vhost": q.vhost, "name": q.name, "messages": messages})
 	}
+	some := func(names []string) map[string]any { return map[string]any{"count": len(names), "names": names} }
 	return map[string]any{
-		"vhosts": vhosts, "users": users, "default_vhost": "/", "default_user": "guest", "queues": groups, "exchanges": []string{},
-		"bindings": 0, "policies": policies, "parameters": 0, "global_parameters": []string{"internal_cluster_id"},
+		"vhosts": some(vhosts), "users": some(users), "default_vhost": "/", "default_user": "guest", "queues": groups, "exchanges": some([]string{}),
+		"bindings": 0, "policies": policies, "parameters": 0, "global_parameters": some([]string{}),
 	}
 }

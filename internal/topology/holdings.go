@@ -8,15 +8,26 @@ import (
 
 // Holdings is what a node that stands alone, or the cluster it is in, holds.
 type Holdings struct {
-	Objects []string // what a blank node does not have, in words: "vhost orders", "user shop", "3 policies"
+	Objects []string // what a blank node does not have, in words: "vhost orders", "user shop", "policies: 3"
+	Counts  []Count  // the same in numbers
 	Queues  []QueueGroup
 }
+
+// Count is how many of something there are.
+type Count struct {
+	N    int
+	What string // one of them: "vhost"
+}
+
+// String counts in words: "3 policies".
+func (c Count) String() string { return plural(c.N, c.What) }
 
 // QueueGroup counts the queues of one type whose copies are on the same nodes.
 type QueueGroup struct {
 	Type      string // classic, quorum, stream, in RabbitMQ's words
 	Copies    []string
-	Exclusive bool // such queues die with their connection anyway
+	Lame      []string // of those nodes, the ones that run and whose replica does not
+	Exclusive bool     // such queues die with their connection anyway
 	Count     int
 	Messages  int // a hint: quorum queues report 0 for some seconds after publishing
 	Uncounted int // queues whose messages could not be counted
@@ -49,6 +60,58 @@ func (q QueueGroup) String() string {
 	return fmt.Sprintf("%s with %s (%s)", plural(q.Count, q.Type+" queue"), messages, strings.Join(q.Largest, ", "))
 }
 
+// remedies says what keeps queues of these types: each type has its own.
+func remedies(queues []QueueGroup) string {
+	var all []string
+	for _, r := range []struct{ kind, text string }{
+		{"classic", "drain classic queues and delete them, or move them"},
+		{"quorum", "give quorum queues a replica elsewhere (`rabbitmq-queues grow NODE all`)"},
+		{"stream", "give streams a replica elsewhere (`rabbitmq-streams add_replica STREAM NODE`)"},
+	} {
+		if slices.ContainsFunc(queues, func(q QueueGroup) bool { return q.Type == r.kind }) {
+			all = append(all, r.text)
+		}
+	}
+	if len(all) == 0 {
+		return "Drain the queues and delete them, or move them"
+	}
+	text := strings.Join(all, ", ")
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// Tally is everything in numbers: "2 vhosts, 14 queues, 1203 messages".
+func (h Holdings) Tally() string {
+	var parts []string
+	for _, c := range h.Counts {
+		parts = append(parts, c.String())
+	}
+	if queues := h.queues(); len(queues) > 0 {
+		parts = append(parts, tally(queues))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// lost says of what a tally counts that it is lost.
+func lost(tally string) string {
+	if strings.HasPrefix(tally, "1 ") && !strings.Contains(tally, ",") {
+		return "its " + tally + " is lost"
+	}
+	return "its " + tally + " are lost"
+}
+
+// tally counts queues and their messages: "14 queues, 1203 messages".
+func tally(queues []QueueGroup) string {
+	count, messages, atLeast := 0, 0, ""
+	for _, q := range queues {
+		count += q.Count
+		messages += q.Messages
+		if q.Uncounted > 0 {
+			atLeast = "at least "
+		}
+	}
+	return plural(count, "queue") + ", " + atLeast + plural(messages, "message")
+}
+
 // lostWithout returns the queues that have no copy outside the nodes in gone.
 func (h Holdings) lostWithout(gone []string) []QueueGroup {
 	var lost []QueueGroup
@@ -71,7 +134,7 @@ func (h Holdings) stuckWithout(gone, running []string) []QueueGroup {
 		left := slices.DeleteFunc(slices.Clone(q.Copies), func(node string) bool { return slices.Contains(gone, node) })
 		up := 0
 		for _, node := range left {
-			if slices.Contains(running, node) {
+			if slices.Contains(running, node) && !slices.Contains(q.Lame, node) {
 				up++
 			}
 		}
@@ -85,6 +148,9 @@ func (h Holdings) stuckWithout(gone, running []string) []QueueGroup {
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
+	}
+	if stem, y := strings.CutSuffix(what, "y"); y {
+		return fmt.Sprintf("%d %sies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }

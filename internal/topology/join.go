@@ -33,7 +33,8 @@ func (p *planner) join() {
 		if p.base.has(node) {
 			p.expel(node)
 		}
-		step := Step{Kind: Join, Node: node, Via: p.seed(), Type: p.wish.Members[node], Loses: p.joinLoses(node)}
+		step := Step{Kind: Join, Node: node, Via: p.seed(), Type: p.wish.Members[node]}
+		step.Loses, step.Toll = p.joinLoses(node)
 		step.Unproved = !p.seen.finds(node, p.seed()) || !p.seen.finds(p.seed(), node)
 		p.checkJoin(node, step)
 		p.add(step)
@@ -62,7 +63,8 @@ func (p *planner) founder() {
 // expel plans that the members forget the old holder of a name whose host came back blank. Queues that they still count
 // with their only copy there are given up for good by that, so a disk that was merely not mounted must come back first.
 func (p *planner) expel(node string) {
-	step := Step{Kind: Expel, Node: node, Via: p.seed(), Loses: p.removalLoses(node)}
+	step := Step{Kind: Expel, Node: node, Via: p.seed()}
+	step.Loses, step.Toll = p.removalLoses(node)
 	if step.Loses != "" && !p.wish.AllowDataLoss {
 		p.refusal.refuse(RuleDataLoss, node, "If its disk can be brought back, do that and start the node; else set allow_data_loss = true.",
 			"its host came back blank, and %s still counts %s with their only copy there", p.clusterName(), step.Loses)
@@ -96,15 +98,15 @@ func (p *planner) seed() string {
 }
 
 // joinLoses says what a join destroys on the joiner: RabbitMQ resets it, on every version.
-func (p *planner) joinLoses(node string) string {
+func (p *planner) joinLoses(node string) (loses, toll string) {
 	view := p.seen[node]
 	if view.Holds != nil && view.Holds.Blank() {
-		return ""
+		return "", ""
 	}
 	if view.Holds == nil {
-		return "everything it holds, which could not be inspected"
+		return "everything it holds, which could not be inspected", "everything it holds is lost"
 	}
-	return view.Holds.String()
+	return view.Holds.String(), lost(view.Holds.Tally())
 }
 
 // checkJoin holds a join against every condition that RabbitMQ itself checks too late or not at all.

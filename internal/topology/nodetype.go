@@ -48,13 +48,14 @@ func (p *planner) types() {
 // setType plans that a member changes its type. RabbitMQ resets it and joins it anew (rabbit_mnesia:change_cluster_node_type/1):
 // a queue whose only copy is there is gone, while the peers keep the metadata (measured).
 func (p *planner) setType(node, via string, want Type) {
-	step := Step{Kind: SetType, Node: node, Via: via, Type: want, Loses: p.removalLoses(node)}
+	step := Step{Kind: SetType, Node: node, Via: via, Type: want}
+	step.Loses, step.Toll = p.removalLoses(node)
 	if !p.wish.AllowDataLoss {
 		switch {
 		case p.seen.Holds(p.base) == nil:
 			p.refusal.refuse(RuleUninspected, node, "Look at the broker's log for the cause, or set allow_data_loss = true to change it unseen.", "what %s holds could not be inspected", p.clusterName())
 		case step.Loses != "":
-			p.refusal.refuse(RuleDataLoss, node, "Drain or move the queues, or set allow_data_loss = true to lose them.",
+			p.refusal.refuse(RuleDataLoss, node, remedies(p.seen.Holds(p.base).lostWithout([]string{node}))+", or set allow_data_loss = true to lose them.",
 				"to become a %s node it is wiped and joins anew, and the only copy of %s is there", want, step.Loses)
 		}
 	}

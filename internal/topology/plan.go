@@ -82,6 +82,7 @@ func (p *planner) add(step Step) {
 	if p.based && step.Cluster == "" {
 		step.Cluster = p.clusterName()
 	}
+	step.Consent = p.wish.AllowDataLoss
 	p.steps = append(p.steps, step)
 }
 

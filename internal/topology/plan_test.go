@@ -25,7 +25,8 @@ import (
 //
 // A node that runs and says nothing else lists and sees itself, holds nothing, has cookie A and version 3.10.8. Words:
 // lists, sees, cut, discovers (lists of nodes), unresolved=rmq2, resolves=rmq2:10.0.0.2+fd00::2, at=10.0.0.1 (its addresses), name, id, cookie, version, why; khepri, minority,
-// unseen (not inspected), holds=vhost_orders, queue=classic:rmq1+rmq2:3:120 (copies, count, messages),
+// unseen (not inspected), holds=vhost_orders, queue=classic:rmq1+rmq2:3:120 (copies, count, messages; also exclusive, and
+// lame=rmq2 for replicas that do not work although their node runs),
 // lacks=rmq3:2 (queues without a replica there). What is wanted: nodes, and only, loss, grow, name, id, peers, leaving.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -78,7 +79,7 @@ func told(steps []Step, err error) string {
 	}
 	var b strings.Builder
 	for _, s := range steps {
-		fmt.Fprintln(&b, s)
+		fmt.Fprintln(&b, s.Foretell())
 		if s.Unproved {
 			fmt.Fprintln(&b, "  tries first whether they find each other")
 		}
@@ -220,7 +221,9 @@ func viewed(t *testing.T, d *datadriven.TestData, node string, words []string) V
 		case "unseen":
 			v.Holds = nil
 		case "holds":
+			what, _, _ := strings.Cut(value, "_")
 			v.Holds.Objects = append(v.Holds.Objects, strings.ReplaceAll(value, "_", " "))
+			v.Holds.Counts = append(v.Holds.Counts, Count{N: 1, What: what})
 		case "queue":
 			v.Holds.Queues = append(v.Holds.Queues, queue(t, value))
 		default:
@@ -237,7 +240,13 @@ func queue(t *testing.T, text string) QueueGroup {
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	return QueueGroup{Type: parts[0], Copies: fulls(strings.ReplaceAll(parts[1], "+", ",")), Count: count, Messages: messages, Largest: []string{"q in /: " + parts[3]}, Exclusive: slices.Contains(parts, "exclusive")}
+	var lame []string
+	for _, part := range parts {
+		if nodes, ok := strings.CutPrefix(part, "lame="); ok {
+			lame = fulls(strings.ReplaceAll(nodes, "+", ","))
+		}
+	}
+	return QueueGroup{Lame: lame, Type: parts[0], Copies: fulls(strings.ReplaceAll(parts[1], "+", ",")), Count: count, Messages: messages, Largest: []string{"q in /: " + parts[3]}, Exclusive: slices.Contains(parts, "exclusive")}
 }
 
 func merged(m, more map[string][]string) map[string][]string {

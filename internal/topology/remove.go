@@ -39,14 +39,18 @@ func (p *planner) remove() {
 		if p.seen[node].State == Running { // rebuilt blank: peers refuse to forget it while it runs
 			kind = Expel
 		}
-		p.add(Step{Kind: kind, Node: node, Via: via, Loses: p.removalLoses(node), Dead: p.seen[node].State != Stopped})
+		step := Step{Kind: kind, Node: node, Via: via, Dead: p.seen[node].State != Stopped}
+		step.Loses, step.Toll = p.removalLoses(node)
+		p.add(step)
 		if p.seen[node].State == Stopped && slices.Contains(p.wish.Leaving, node) {
 			p.blank(node)
 		}
 	}
 	for _, node := range live {
 		discovers := slices.ContainsFunc(p.seen[node].Discovers, func(peer string) bool { return peer != node })
-		p.add(Step{Kind: Leave, Node: node, Via: via, Loses: p.removalLoses(node), StayStopped: discovers})
+		step := Step{Kind: Leave, Node: node, Via: via, StayStopped: discovers}
+		step.Loses, step.Toll = p.removalLoses(node)
+		p.add(step)
 	}
 }
 
@@ -85,12 +89,16 @@ func (p *planner) stays() string {
 }
 
 // removalLoses says which queues have their only copy on node.
-func (p *planner) removalLoses(node string) string {
+func (p *planner) removalLoses(node string) (loses, toll string) {
 	holds := p.holds()
 	if holds == nil {
-		return ""
+		return "", ""
 	}
-	return describe(holds.lostWithout([]string{node}))
+	queues := holds.lostWithout([]string{node})
+	if len(queues) == 0 {
+		return "", ""
+	}
+	return describe(queues), lost(tally(queues))
 }
 
 // willRun is the members that run once what is planned to start and to join has done so.
@@ -115,11 +123,11 @@ func (p *planner) checkRemoval(gone []string, via string) {
 		p.refusal.refuse(RuleUninspected, names, "Look at the broker's log for the cause, or set allow_data_loss = true to remove it unseen.", "what %s holds could not be inspected", p.clusterName())
 	default:
 		if lost := holds.lostWithout(gone); len(lost) > 0 {
-			p.refusal.refuse(RuleDataLoss, names, "Drain or move the queues, or give quorum queues more replicas (`rabbitmq-queues grow`), or set allow_data_loss = true to lose them.",
+			p.refusal.refuse(RuleDataLoss, names, remedies(lost)+", or set allow_data_loss = true to lose them.",
 				"the only copy of %s would go", describe(lost))
 		}
 		if stuck := holds.stuckWithout(gone, p.willRun()); len(stuck) > 0 {
-			p.refusal.refuse(RuleDataLoss, names, "Start the members that hold the other replicas, or grow the queues onto running members first (`rabbitmq-queues grow`).",
+			p.refusal.refuse(RuleDataLoss, names, "Start the members that hold the other replicas, or take dead replicas off (`rabbitmq-queues shrink NODE`), or add some on running members (`rabbitmq-queues grow NODE all`, `rabbitmq-streams add_replica STREAM NODE`), or set allow_data_loss = true.",
 				"%s would be left without a running majority", describe(stuck))
 		}
 	}

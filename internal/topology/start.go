@@ -19,7 +19,7 @@ func (p *planner) start() {
 					p.refusal.refuse(RuleDataLoss, node, "Look at what it holds, then set allow_data_loss = true, or reset it by hand.",
 						"%s has forgotten this node while it was stopped; it can only come back blank, and what it holds cannot be seen", by)
 				}
-				p.add(Step{Kind: Reset, Node: node, Cluster: by, Loses: "everything that the stopped node holds"})
+				p.add(Step{Kind: Reset, Node: node, Cluster: by, Loses: "everything that the stopped node holds", Toll: "everything it holds is lost"})
 			}
 			p.add(Step{Kind: StartApp, Node: node})
 		}

@@ -34,6 +34,10 @@ type Step struct {
 	Dead bool
 	// Queues is how many quorum queues and streams grow; 0 when it is not known yet.
 	Queues int
+	// Toll is the same in numbers, as what follows the step's own words: "its 2 vhosts, 14 queues, 1203 messages are lost".
+	Toll string
+	// Consent tells that the user lets data be lost.
+	Consent bool
 	// StayStopped leaves a node stopped after it left, because its own peer discovery would make it join again.
 	StayStopped bool
 	// Unproved tells of a join that the two nodes resolve each other to addresses of which it cannot be told whose they
@@ -78,6 +82,14 @@ func (s Step) String() string {
 		return fmt.Sprintf("name the cluster %q", s.Name)
 	}
 	return string(s.Kind) + " " + s.Node
+}
+
+// Foretell says the step with what it costs, in the plan and in the log alike.
+func (s Step) Foretell() string {
+	if s.Toll == "" {
+		return s.String()
+	}
+	return s.String() + "; " + s.Toll
 }
 
 // Done tells whether the snapshot shows that the step took effect, on every side whose word is there.
