@@ -1,8 +1,9 @@
 // Package hostsfile puts a marked block of lines into the text of a hosts file, reads it and takes it out again. It does
 // no I/O, and every byte outside of the block stays as it is.
 //
-// The block stands at the top when it is new: for a name with several lines the resolver takes the first one, and
-// Debian's own line for the host's name gives it a loopback address.
+// The block stands at the top when it is new: of several lines for a name the resolver takes the first one. Only where
+// /etc/host.conf says "multi on", as on Debian, does it take them all, and may put a loopback address first (measured
+// with glibc 2.36): such a line for another host's name has to go, and the preflight of a join tells of it.
 package hostsfile
 
 import (

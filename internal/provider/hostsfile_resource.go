@@ -73,7 +73,7 @@ func (r *hostsFileResource) Metadata(_ context.Context, req resource.MetadataReq
 func (r *hostsFileResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "A block of name and address lines in one host's `/etc/hosts`, between two marker lines. RabbitMQ nodes find each other by the host part of their names, so every host has to resolve the others'. " +
-			"The rest of the file stays as it is, byte for byte; the file is replaced at once or not at all, with its owner and mode. A new block stands at the top, because the first line of a name wins.",
+			"The rest of the file stays as it is, byte for byte; the file is replaced at once or not at all, with its owner and mode. A new block stands at the top, because the first line of a name wins. Where `/etc/host.conf` says `multi on`, as on Debian, every line of a name counts: lines elsewhere that give another host's name a wrong address have to be removed by hand, and a join is refused as long as they mislead it.",
 		Attributes: map[string]schema.Attribute{
 			// Required attributes
 			"host": schema.StringAttribute{
