@@ -18,7 +18,7 @@ func (p *planner) checkResolve(from, to string) {
 	if !asked {
 		return
 	}
-	next := fmt.Sprintf("Add the line `%s %s` to /etc/hosts on the host of %s, before any other line with that name (rabbitmq_hosts_file does), or correct DNS.", p.seen.addressOf(to), hostOf(to), from)
+	next := fmt.Sprintf("Add the line `%s %s` to /etc/hosts on the host of %s, in place of any other with that name (rabbitmq_hosts_file writes it), or correct DNS.", p.seen.addressOf(to), hostOf(to), from)
 	if len(found) == 0 {
 		p.refusal.refuse(RuleResolve, from, next, "it cannot resolve %s, the host name of %s", hostOf(to), to)
 		return
