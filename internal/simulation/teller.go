@@ -231,14 +231,14 @@ func (b *Broker) holds(what string) bool {
 	return slices.Contains(b.store.objects, strings.Replace(what, ":", " ", 1))
 }
 
-// copies are the nodes that hold a queue of this name.
+// copies are the nodes that hold a queue of this name: those that the metadata names and whose disks have it.
 func (f *Fleet) copies(name string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, b := range f.brokers {
 		for _, q := range b.store.queues {
 			if q.name == name {
-				return q.copies
+				return slices.DeleteFunc(slices.Clone(q.copies), func(node string) bool { return q.content[node] != f.brokers[node].disk })
 			}
 		}
 	}

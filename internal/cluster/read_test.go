@@ -1,0 +1,43 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/remote"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/ssh"
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
+)
+
+// refusing is the way to a host whose port refuses connections.
+type refusing struct{ asked *atomic.Int32 }
+
+func (r refusing) Run(context.Context, string, io.Reader, io.Writer, io.Writer) (int, error) {
+	r.asked.Add(1)
+	return -1, &ssh.DialError{Addr: "192.0.2.1:22", Kind: ssh.DialRefused, Err: errors.New("connection refused")}
+}
+
+// Each host is waited for once. A second round would double a wait that is long already.
+func TestReadOfAClusterThatNobodyAnswersForAsksEachHostOnce(t *testing.T) {
+	f := &Fleet{Nodes: map[string]*rabbitmq.Node{}, Memory: &Memory{}}
+	known := map[string]topology.Type{}
+	asked := map[string]*atomic.Int32{}
+	for _, name := range []string{"rabbit@rmq1", "rabbit@rmq2", "rabbit@rmq3"} {
+		known[name], asked[name] = topology.Disc, &atomic.Int32{}
+		f.Nodes[name] = rabbitmq.New(remote.New(refusing{asked[name]}, name, remote.Options{}), rabbitmq.Config{Name: name})
+	}
+	_, err := f.Read(t.Context(), known, false)
+	var unknown *topology.UnknownError
+	if !errors.As(err, &unknown) || len(unknown.Causes) != 3 {
+		t.Errorf("got %v", err)
+	}
+	for name, n := range asked {
+		if n.Load() != 1 {
+			t.Errorf("%s was asked %d times", name, n.Load())
+		}
+	}
+}
