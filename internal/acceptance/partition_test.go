@@ -40,6 +40,7 @@ func part(t *testing.T, one, other []*lab.Host) {
 	for _, a := range one {
 		for _, b := range other {
 			ctl(t, a, "eval", fmt.Sprintf("erlang:disconnect_node('%s').", b.NodeName()))
+			ctl(t, b, "eval", fmt.Sprintf("erlang:disconnect_node('%s').", a.NodeName()))
 		}
 	}
 }

@@ -365,7 +365,7 @@ func (r *clusterResource) refresh(ctx context.Context, state *clusterModel, plan
 	}
 	diags.Append(state.take(ctx, reading, reached)...)
 	state.Replicas = readReplicas(state.Replicas, reading)
-	warnOfPartition(diags, reading)
+	warnOf(diags, reading)
 }
 
 func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {

@@ -411,7 +411,7 @@ func (r *memberResource) Read(ctx context.Context, req resource.ReadRequest, res
 		fail(&resp.Diagnostics, "read "+node, unreadable(err, "rabbitmq_cluster_member"))
 		return
 	}
-	warnOfPartition(&resp.Diagnostics, reading)
+	warnOf(&resp.Diagnostics, reading)
 	if !found {
 		resp.State.RemoveResource(ctx) // proved: running members do not list it
 		return

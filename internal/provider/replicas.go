@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"strings"
+
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
@@ -43,9 +45,12 @@ func readReplicas(state types.String, r topology.Reading) types.String {
 	return state
 }
 
-// warnOfPartition tells of a partition where it is seen: nothing volatile is in the state, and a plan may be empty while
+// warnOf tells what a read has seen and the state does not say: nothing volatile is in it, and a plan may be empty while
 // the members do not see each other.
-func warnOfPartition(diags *diagnostics, r topology.Reading) {
+func warnOf(diags *diagnostics, r topology.Reading) {
+	if len(r.Unseen) > 0 {
+		diags.AddWarning("No member runs, and some hosts gave no answer", strings.Join(r.Unseen, "\n")+"\n\nThe state keeps them as members that do not run. The next apply starts those that are there.")
+	}
 	if r.Partition != "" {
 		diags.AddWarning("The cluster is partitioned", r.Partition+".\n\nNo member is joined, removed or changed before that is mended.")
 	}

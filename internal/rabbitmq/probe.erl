@@ -16,6 +16,10 @@ Run = T(fun() -> rabbit:is_running() end, false),
 Kh = T(fun() -> rabbit_khepri:is_enabled() end, not X(rabbit_mnesia, status, 0)),
 St = T(fun() -> case X(rabbit_db_cluster, cli_cluster_status, 0) of true -> rabbit_db_cluster:cli_cluster_status(); false -> rabbit_mnesia:status() end end, []),
 Ns = proplists:get_value(nodes, St, []),
+%% Khepri: a host that was rebuilt blank under the name of a member is listed as running by its peers (measured on 4.3).
+%% Who runs must list this node as well; who does not answer is taken at its peers' word.
+Seen = proplists:get_value(running_nodes, St, []),
+Alive = case Kh andalso Run of true -> T(fun() -> Os = Seen -- [node()], Seen -- [N || {N, {ok, L}} <- lists:zip(Os, erpc:multicall(Os, rabbit_nodes, list_members, [], 3000)), not lists:member(node(), L)] end, Seen); false -> Seen end,
 %% Mnesia keeps the member list in a file of its own, which is still right while the node boots and waits.
 Lk = T(fun() -> {All, _, _} = rabbit_node_monitor:read_cluster_status(), All end, []),
 %% The Raft state of this member of the metadata store: pre_vote or candidate means that it has no majority.
@@ -116,12 +120,12 @@ Lag = fun() -> [case T(fun() -> amqqueue:get_type(Q) end, classic) of rabbit_str
 %% paused: the process that waits to start the application again after RabbitMQ stopped it itself (rabbit_node_monitor).
 R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting() end, false),
   paused => not Run andalso is_pid(whereis(rabbit_outside_app_process)),
-  lacking => case Run andalso lists:member(replicas, Want) of true -> T(fun() -> Lacking(proplists:get_value(running_nodes, St, [])) end, error); false -> null end,
+  lacking => case Run andalso lists:member(replicas, Want) of true -> T(fun() -> Lacking(Alive) end, error); false -> null end,
   store => case Kh of true -> khepri; _ -> mnesia end, raft_state => Raft,
   version => B(T(fun() -> rabbit:product_version() end, T(fun() -> element(2, application:get_key(rabbit, vsn)) end, <<>>))),
   otp => B(erlang:system_info(otp_release)),
   disc => Bs(proplists:get_value(disc, Ns, [])), ram => Bs(proplists:get_value(ram, Ns, [])), last_known => Bs(Lk),
-  running_nodes => Bs(proplists:get_value(running_nodes, St, [])),
+  running_nodes => Bs(Alive),
   cluster_name => B(proplists:get_value(cluster_name, St, <<>>)), cluster_id => Id,
   partitions => [#{node => B(N), from => Bs(P)} || {N, P} <- proplists:get_value(partitions, St, [])],
   cookie_hash => base64:encode(erlang:md5(atom_to_list(erlang:get_cookie()))),
@@ -134,5 +138,5 @@ R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting
   overview => case Run andalso lists:member(overview, Want) of true -> T(Overview, error); false -> null end,
   hints => case lists:member(hints, Want) of true -> T(Hints, error); false -> null end,
   lag => case Run andalso lists:member(lag, Want) of true -> T(Lag, error); false -> null end,
-  inventory => case Run andalso lists:member(inventory, Want) andalso First(Bs(proplists:get_value(running_nodes, St, []))) of true -> T(Inventory, error); false -> null end},
+  inventory => case Run andalso lists:member(inventory, Want) andalso First(Bs(Alive)) of true -> T(Inventory, error); false -> null end},
 io:put_chars(["MARKER", rabbit_json:encode(R), 10]).

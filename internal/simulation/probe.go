@@ -72,6 +72,8 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 	sees, name, id, raft := []string{}, "", "", ""
 	if runs {
 		sees, name, id = b.sees(), b.clusterName(), b.store.id
+		// The probe asks who is listed as running whether it lists this node as well.
+		sees = slices.DeleteFunc(sees, func(name string) bool { return !b.fleet.brokers[name].lists(b.Name) })
 		if b.version.Khepri {
 			raft = "follower"
 			if !b.majority() {

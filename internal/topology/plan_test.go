@@ -105,6 +105,9 @@ func reading(r Reading, err error) string {
 	if len(r.Lacking) > 0 {
 		fmt.Fprintf(&b, "without replicas: %s\n", strings.Join(r.Lacking, ", "))
 	}
+	for _, cause := range r.Unseen {
+		fmt.Fprintf(&b, "no answer: %s\n", cause)
+	}
 	if r.Partition != "" {
 		fmt.Fprintf(&b, "partition: %s\n", r.Partition)
 	}

@@ -13,6 +13,8 @@ type Reading struct {
 	Members map[string]Member
 	// Lacking are the members without a replica of some quorum queue or stream, as far as that was asked.
 	Lacking []string
+	// Unseen says why members gave no answer while others did and none runs: they stay, as not running.
+	Unseen []string
 	// Partition tells of both sides when the members do not see each other; empty when they do.
 	Partition string
 }
@@ -23,8 +25,8 @@ type Member struct {
 	Running bool
 }
 
-// UnknownError says that membership could not be told: no member runs and at least one host gave no answer. What is in
-// state stays there.
+// UnknownError says that membership could not be told: no known member gave an answer, and nobody else who could know
+// runs. What is in state stays there.
 type UnknownError struct{ Causes []string }
 
 // Error implements error.
@@ -33,7 +35,7 @@ func (e *UnknownError) Error() string {
 }
 
 // Read says what the cluster of the known members is. A member drops out only when running members prove that it is
-// none; when nobody runs, the known members stay, as not running.
+// none; when nobody runs, the known members stay, as not running, unless none of them gave an answer.
 func Read(known map[string]Type, s Snapshot) (Reading, error) {
 	return ReadWished(Wish{Members: known}, s)
 }
@@ -81,9 +83,10 @@ func readStopped(known map[string]Type, s Snapshot) (Reading, error) {
 		}
 		r.Members[node] = Member{Type: known[node]}
 	}
-	if len(causes) > 0 {
+	if len(causes) == len(known) {
 		return Reading{}, &UnknownError{Causes: causes}
 	}
+	r.Unseen = causes // who is there must be startable although another never comes back
 	return r, nil
 }
 
