@@ -45,7 +45,7 @@ func actionTimeouts(ctx context.Context) schema.Attribute {
 }
 
 // nodeAmong checks that a node is one of nodes.
-func nodeAmong(ctx context.Context, nodes types.Map, node types.String, at path.Path, diags *diagnostics) {
+func nodeAmong(nodes types.Map, node types.String, at path.Path, diags *diagnostics) {
 	if nodes.IsUnknown() || nodes.IsNull() || node.IsUnknown() || node.IsNull() {
 		return
 	}

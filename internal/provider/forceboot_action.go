@@ -64,14 +64,14 @@ func (a *forceBootAction) Configure(_ context.Context, req action.ConfigureReque
 func (a *forceBootAction) ValidateConfig(ctx context.Context, req action.ValidateConfigRequest, resp *action.ValidateConfigResponse) {
 	var model forceBootModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
-	nodeAmong(ctx, model.Nodes, model.Node, path.Root("node"), &resp.Diagnostics)
+	nodeAmong(model.Nodes, model.Node, path.Root("node"), &resp.Diagnostics)
 	for i, element := range model.Lost.Elements() {
 		node, ok := element.(types.String)
 		if !ok {
 			continue
 		}
 		at := path.Root("lost").AtListIndex(i)
-		nodeAmong(ctx, model.Nodes, node, at, &resp.Diagnostics)
+		nodeAmong(model.Nodes, node, at, &resp.Diagnostics)
 		if node.Equal(model.Node) {
 			resp.Diagnostics.AddAttributeError(at, "The node is not lost", "It is the one to boot.")
 		}

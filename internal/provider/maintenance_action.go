@@ -62,7 +62,7 @@ func (a *maintenanceAction) Configure(_ context.Context, req action.ConfigureReq
 func (a *maintenanceAction) ValidateConfig(ctx context.Context, req action.ValidateConfigRequest, resp *action.ValidateConfigResponse) {
 	var model maintenanceModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
-	nodeAmong(ctx, model.Nodes, model.Node, path.Root("node"), &resp.Diagnostics)
+	nodeAmong(model.Nodes, model.Node, path.Root("node"), &resp.Diagnostics)
 }
 
 func (a *maintenanceAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {

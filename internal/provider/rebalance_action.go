@@ -78,7 +78,7 @@ func (a *rebalanceAction) ValidateConfig(ctx context.Context, req action.Validat
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
 	for i, element := range model.Grow.Elements() {
 		if node, ok := element.(types.String); ok {
-			nodeAmong(ctx, model.Nodes, node, path.Root("grow").AtListIndex(i), &resp.Diagnostics)
+			nodeAmong(model.Nodes, node, path.Root("grow").AtListIndex(i), &resp.Diagnostics)
 		}
 	}
 	if model.Grow.IsNull() && !model.Leaders.IsNull() && !model.Leaders.IsUnknown() && !model.Leaders.ValueBool() {

@@ -66,7 +66,7 @@ func (a *restartAction) ValidateConfig(ctx context.Context, req action.ValidateC
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
 	for i, element := range model.Only.Elements() {
 		if node, ok := element.(types.String); ok {
-			nodeAmong(ctx, model.Nodes, node, path.Root("only").AtListIndex(i), &resp.Diagnostics)
+			nodeAmong(model.Nodes, node, path.Root("only").AtListIndex(i), &resp.Diagnostics)
 		}
 	}
 }
