@@ -211,7 +211,7 @@ func (n *Node) GrowQueues(ctx context.Context, other string) (string, error) {
 	return excerpt(string(out)), err
 }
 
-// AddStreamReplica gives a stream a replica on another member that runs.
+// AddStreamReplica gives a stream a replica on another member that runs. 3.8 has no streams, so that it is never asked.
 func (n *Node) AddStreamReplica(ctx context.Context, s Stream, other string) error {
 	return n.change(ctx, n.tool("rabbitmq-streams", "add_replica", "--vhost", s.VHost, s.Name, other)...)
 }

@@ -56,11 +56,11 @@ func TestCapabilities(t *testing.T) {
 		want    Capabilities
 	}{
 		{"3.8.9", Mnesia, Capabilities{RAMNodes: true, ForgetLeavesReplicas: true}},
-		{"3.10.8", Mnesia, Capabilities{RAMNodes: true, Streams: true}},
-		{"4.0.5", Mnesia, Capabilities{RAMNodes: true, Streams: true}},
-		{"4.0.5", Khepri, Capabilities{Streams: true}},
-		{"4.3.6", Khepri, Capabilities{Streams: true}},
-		{"5.0.0-rc.1", Khepri, Capabilities{Streams: true}},
+		{"3.10.8", Mnesia, Capabilities{RAMNodes: true}},
+		{"4.0.5", Mnesia, Capabilities{RAMNodes: true}},
+		{"4.0.5", Khepri, Capabilities{}},
+		{"4.3.6", Khepri, Capabilities{}},
+		{"5.0.0-rc.1", Khepri, Capabilities{}},
 	} {
 		if got := CapabilitiesOf(Status{Version: c.version, Store: c.store}); got != c.want {
 			t.Errorf("%s on %s: got %+v, want %+v", c.version, c.store, got, c.want)

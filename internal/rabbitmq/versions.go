@@ -13,9 +13,6 @@ type Capabilities struct {
 	// ForgetLeavesReplicas: forget_cluster_node leaves the replicas of quorum queues behind as ghosts, so they are
 	// shrunk first. Measured on 3.8.9: "Raft State":"noproc", and a later grow does nothing.
 	ForgetLeavesReplicas bool
-	// Streams: there are streams, and rabbitmq-streams to give them replicas. Fixtures: 3.8.9/streams (no such program),
-	// 3.10.8/add_replica, 4.0.5/add_replica, 4.3.6/add_replica.
-	Streams bool
 }
 
 // capabilities has a row for each version from which something differs, oldest first. A newer version than the last
@@ -25,9 +22,8 @@ var capabilities = []struct {
 	Capabilities
 }{
 	{3, 0, Capabilities{RAMNodes: true, ForgetLeavesReplicas: true}},
-	{3, 9, Capabilities{RAMNodes: true, ForgetLeavesReplicas: true, Streams: true}},
-	{3, 10, Capabilities{RAMNodes: true, Streams: true}},
-	{4, 3, Capabilities{Streams: true}},
+	{3, 10, Capabilities{RAMNodes: true}},
+	{4, 3, Capabilities{}},
 }
 
 // CapabilitiesOf returns what the version and the store of a node can do.
