@@ -87,9 +87,10 @@ func (t *teller) isTrue(w wish) {
 // hopeless tells whether the members that a wished one needs to start with are gone for good, which the world did and
 // not the product.
 func (t *teller) hopeless() bool {
+	names := append(t.wish.names(), t.known()...) // whose cluster goes on with those who are wished
 	t.fleet.mu.Lock()
 	defer t.fleet.mu.Unlock()
-	for name := range t.wish.members {
+	for _, name := range names {
 		b := t.fleet.brokers[name]
 		there := 0
 		for member := range b.members {

@@ -19,6 +19,7 @@ const (
 	Hang       Kind = "hang"        // the command takes minutes, and its connection stays
 	Slow       Kind = "slow"        // the command takes some seconds more
 	Fails      Kind = "fails"       // the command fails without an effect, in RabbitMQ's words
+	AppStops   Kind = "app stops"   // somebody stops the application as the command begins
 	Crashes    Kind = "crash"       // the Erlang VM of the host dies as the command begins
 	CrashAfter Kind = "crash after" // and as it ended
 	PowerCut   Kind = "power cut"   // the host dies as the command begins; its disk stays
@@ -37,7 +38,7 @@ const (
 
 // Kinds are all kinds of faults.
 var Kinds = []Kind{
-	CutBefore, CutDuring, CutAfter, Hang, Slow, Fails, Crashes, CrashAfter, PowerCut, NoSudo, Parted, Refused,
+	CutBefore, CutDuring, CutAfter, Hang, Slow, Fails, AppStops, Crashes, CrashAfter, PowerCut, NoSudo, Parted, Refused,
 	CutOutput, CutBytes, KillBefore, KillDuring, KillAfter, Freezes, FullDisk, ClockJump,
 }
 
@@ -188,6 +189,10 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 			return outcome{reply: reply{code: 69, err: "Error:\n{:badrpc, {:EXIT, {:simulated_failure, []}}}\n"}}
 		}
 		return outcome{reply: reply{code: 1, err: "cannot fork: Resource temporarily unavailable\n"}}
+	case AppStops:
+		if b.alive() {
+			b.StopApp()
+		}
 	case Crashes:
 		b.Crash()
 	case CrashAfter:

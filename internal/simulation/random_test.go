@@ -17,7 +17,7 @@ import (
 
 var (
 	seed   = flag.Uint64("simulation.seed", 0, "run only the scenario of this seed, and tell it")
-	runs   = flag.Int("simulation.runs", 400, "how many random scenarios to run at the most")
+	runs   = flag.Int("simulation.runs", 110, "how many random scenarios to run at the most")
 	box    = flag.Duration("simulation.time", 15*time.Second, "how long to run random scenarios at the most")
 	from   = flag.Uint64("simulation.from", 1, "the first seed")
 	show   = flag.Bool("simulation.points", false, "list the points at which faults struck")

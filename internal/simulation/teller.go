@@ -207,6 +207,10 @@ func (t *teller) must(words []string, b *Broker) error {
 		if copies := t.fleet.copies(words[1]); fmt.Sprint(len(copies)) != words[2] {
 			return fmt.Errorf("it has copies on %v", copies)
 		}
+	case "must-not-have-run":
+		if i := slices.IndexFunc(t.fleet.Commands(), func(c Command) bool { return strings.Contains(c.Line, " "+words[1]) }); i >= 0 {
+			return fmt.Errorf("it ran %v", t.fleet.Commands()[i])
+		}
 	case "must-hold":
 		if !b.holds(words[2]) {
 			return errors.New("it does not")

@@ -48,7 +48,7 @@ func (p *planner) guardMajority() {
 			}
 			members--
 		case Leave:
-			if running <= members/2 || (members > 1 && running-1 <= (members-1)/2) {
+			if members > 1 && running-1 <= (members-1)/2 { // without a majority now there is none without it either
 				p.refuseMajority(step, members, running)
 				return
 			}
