@@ -69,7 +69,7 @@ func (h *Host) argv(login loginUser, c Command) ([]string, error) {
 // become runs a command as its account. The password is no part of it until sudo has said that it wants one: on a host
 // that wants none, `sudo -S` would leave the password to the command as its input.
 func (h *Host) become(ctx context.Context, login loginUser, c Command, args []string) (Result, error) {
-	able := !h.options.BecomePassword.IsZero() && h.method() == Sudo && !login.root && h.options.Become && c.User != "" && c.User != login.name
+	able := !h.options.BecomePassword.IsZero() && h.method() == Sudo
 	if !able || !h.asksFor(c.User) {
 		var stdin io.Reader
 		if !c.Stdin.IsZero() {

@@ -119,11 +119,15 @@ func TestQuestionThatCannotBeAnswered(t *testing.T) {
 	})
 	h := New(runner, "rmq1", Options{Become: true, BecomePassword: NewSecret(sesame)})
 	h.patience = time.Millisecond
-	_, err := h.Run(testContext(t), Command{Args: []string{"cat"}, User: "rabbitmq"})
+	ctx := testContext(t)
+	_, err := h.Run(ctx, Command{Args: []string{"cat"}, User: "rabbitmq"})
 	if got := as[*SudoError](t, err); got.Kind != SudoNoPrompt {
 		t.Errorf("%+v", got)
 	}
 	contains(t, err.Error(), "Verification code:")
+	if ctx.Err() != nil {
+		t.Error("it waited for the test's own end")
+	}
 }
 
 func TestConnectionLostBehindSudo(t *testing.T) {
@@ -170,6 +174,26 @@ func TestPasswordIsNotForThoseWhoDoNotAsk(t *testing.T) {
 		h := New(runner, "rmq1", c.options)
 		if got := succeed(t, h, Command{Args: []string{"cat"}, User: c.user, Stdin: NewSecret("payload")}); got != "payload" {
 			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// A refusal that no password mends gets none, and doas cannot be given one.
+func TestPasswordIsNotForOtherRefusals(t *testing.T) {
+	for text, options := range map[string]Options{
+		"sudo: sorry, you must have a tty": {}, "Sorry, user deploy may not run sudo on rmq1.": {}, "doas: Authentication required": {BecomeMethod: Doas},
+	} {
+		options.Become, options.BecomePassword = true, NewSecret(sesame)
+		ran := 0
+		h := New(answers(func(_ context.Context, _ string, _ io.Reader, _, stderr io.Writer) (int, error) {
+			ran++
+			_, _ = io.WriteString(stderr, text+"\n")
+			return 1, nil
+		}), "rmq1", options)
+		_, err := h.Run(testContext(t), Command{Args: []string{"id"}, User: "rabbitmq"})
+		as[*SudoError](t, err)
+		if ran != 1 {
+			t.Errorf("%s: it was tried %d times", text, ran)
 		}
 	}
 }

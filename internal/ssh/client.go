@@ -25,10 +25,13 @@ const (
 	defaultCloseGrace = 2 * time.Second
 )
 
-// maxRefusals is how often a session is asked for when no other is in use; refusalPause is the first pause between.
+// maxRefusals is how often a session is asked for when no other is in use; refusalPause is the first pause between. A
+// server that has granted one before will do so again: where it allows a single one (MaxSessions 1), it frees that a
+// little after it says that it is closed, and on a busy machine much later.
 const (
-	maxRefusals  = 4
-	refusalPause = 20 * time.Millisecond
+	maxRefusals     = 4
+	patientRefusals = 9
+	refusalPause    = 20 * time.Millisecond
 )
 
 // Client is one connection. It is safe for concurrent use.
@@ -44,6 +47,7 @@ type Client struct {
 	gone chan struct{} // closed when the connection has ended
 
 	mu      sync.Mutex
+	granted bool  // it has opened a session before
 	users   int   // running commands, and connections that run through this one
 	retired bool  // takes no new commands, and ends with the last one
 	cause   error // why it ended, where we ended it
@@ -265,6 +269,9 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 		var refused *ssh.OpenChannelError
 		switch {
 		case r.err == nil:
+			c.mu.Lock()
+			c.granted = true
+			c.mu.Unlock()
 			return r.s, nil
 		case errors.As(r.err, &refused):
 			// The server allows fewer sessions than we have under way. That says nothing against the connection,
@@ -273,8 +280,13 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 				continue
 			}
 			c.sessions.give()
-			// sshd frees a session a little after it says so.
-			if refusals < maxRefusals && pause(ctx, time.Duration(refusals)*refusalPause) {
+			c.mu.Lock()
+			limit := maxRefusals
+			if c.granted {
+				limit = patientRefusals
+			}
+			c.mu.Unlock()
+			if refusals < limit && pause(ctx, refusalPause<<min(refusals-1, 6)) {
 				continue
 			}
 			return nil, &SessionRefusedError{Addr: c.addr, User: c.user, Err: fmt.Errorf("%s (%s)", refused.Message, refused.Reason)}

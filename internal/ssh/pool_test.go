@@ -582,6 +582,19 @@ func TestLogTellsHopMethodAndFingerprint(t *testing.T) {
 	}
 }
 
+// Two keys are offered at once, and the log tells which of them the server took.
+func TestLogTellsTheKeyThatWasTaken(t *testing.T) {
+	s := sshtest.New(t)
+	cfg := configFor(t, s)
+	text, public := sshtest.NewPrivateKey(t, "")
+	authority := sshtest.NewKey(t)
+	cfg.PrivateKey = Secret(text)
+	cfg.Certificate = sshtest.Line(sshtest.Certify(t, authority, public, func(c *ssh.Certificate) { c.CertType, c.ValidPrincipals = ssh.UserCert, []string{"deploy"} }))
+	p, log := newLoggedPool(t)
+	run(t, p.Host(cfg), "x", "")
+	contains(t, log.String(), `by="publickey ssh-ed25519-cert-v01@openssh.com `+ssh.FingerprintSHA256(public)+" signed by "+ssh.FingerprintSHA256(authority.PublicKey()))
+}
+
 // Where a setting comes from stands beside it in the errors.
 func TestErrorsTellWhereSettingsComeFrom(t *testing.T) {
 	s := denying(t, 1)

@@ -125,7 +125,7 @@ func TestRealDeafCommandRetiresConnectionButSparesSiblings(t *testing.T) {
 }
 
 func TestRealServerWithManyCommands(t *testing.T) {
-	s := sshtest.SSHD{Settings: []string{"MaxSessions 3"}}.Start(t)
+	s := sshtest.SSHD{Settings: []string{"MaxSessions 1", "Banner /etc/hostname"}}.Start(t)
 	h := newPool(t).Host(configForReal(t, s))
 	var commands sync.WaitGroup
 	for range 12 {
@@ -140,7 +140,7 @@ func TestRealServerWithManyCommands(t *testing.T) {
 
 // sshd hangs up on connections at random while too many log in (MaxStartups).
 func TestRealServerWithManyConnections(t *testing.T) {
-	s := sshtest.SSHD{Settings: []string{"MaxStartups 4:100:4"}}.Start(t)
+	s := sshtest.SSHD{Settings: []string{"MaxStartups 2:100:2"}}.Start(t)
 	var hosts sync.WaitGroup
 	p := newPool(t)
 	for i := range 16 {
@@ -276,4 +276,16 @@ func TestRealServerAsBastion(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	contains(t, err.Error(), "the bastion 127.0.0.1:", "Connection refused", "enough")
+}
+
+// A hop that may not forward says so for good: it is not asked again.
+func TestRealServerThatDoesNotForward(t *testing.T) {
+	s := sshtest.SSHD{Settings: []string{"AllowTcpForwarding no"}}.Start(t)
+	cfg := configFor(t, sshtest.New(t))
+	cfg.Bastions = []Config{configForReal(t, s)}
+	_, err := newPool(t).Get(testContext(t), cfg)
+	if got := as[*DialError](t, err); got.Kind != DialForward || got.Attempts != 1 {
+		t.Errorf("%+v", got)
+	}
+	contains(t, err.Error(), "AllowTcpForwarding", "administratively prohibited")
 }
