@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -13,6 +15,11 @@ const (
 	brokerPort = 5672
 	cookieFile = "/var/lib/rabbitmq/.erlang.cookie"
 )
+
+// maskBroker keeps the broker of a host that is off from ever starting.
+func (h *Host) maskBroker() error {
+	return os.Symlink("/dev/null", filepath.Join(h.root(), "etc/systemd/system", brokerUnit+".service"))
+}
 
 // Rabbitmqctl runs rabbitmqctl as the broker's user, with an empty stdin.
 func (h *Host) Rabbitmqctl(ctx context.Context, args ...string) (string, error) {

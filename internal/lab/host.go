@@ -31,6 +31,8 @@ type Host struct {
 	ipv6    bool
 	cgroup  cgroup
 
+	noBroker bool
+
 	mu    sync.Mutex
 	ended chan struct{} // closed when the systemd-nspawn that this process started has ended
 }
@@ -38,7 +40,7 @@ type Host struct {
 func newHost(l *Lab, s hostState) *Host {
 	root, _ := cgroupRoot() // Preflight has said it is there
 	return &Host{
-		lab: l, name: s.Name, number: s.Number, release: s.Release, image: s.Image, cookie: s.Cookie, node: s.Node, ipv6: s.IPv6,
+		lab: l, name: s.Name, number: s.Number, release: s.Release, image: s.Image, cookie: s.Cookie, node: s.Node, ipv6: s.IPv6, noBroker: s.NoBroker,
 		cgroup: cgroup(root).child(l.state.Network.bridge()).child(s.Name),
 	}
 }

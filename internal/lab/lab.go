@@ -173,6 +173,12 @@ func (l *Lab) bring(ctx context.Context, hosts []*Host) error {
 		if err := h.layDisk(ctx, NewHostKey); err != nil {
 			return err
 		}
+		if h.noBroker {
+			if err := h.maskBroker(); err != nil {
+				return err
+			}
+			return h.Boot(ctx)
+		}
 		if err := h.Boot(ctx); err != nil {
 			return err
 		}
@@ -193,6 +199,8 @@ type HostSpec struct {
 	// IPv6 gives it an IPv6 address and no other, and has Erlang's distribution use that. Partition and CutMachine know
 	// IPv4 only.
 	IPv6 bool
+	// NoBroker makes it a host whose broker never starts, such as a bastion.
+	NoBroker bool
 }
 
 // AddHost boots one more host: a rogue, a replacement under another name, one of another version. The names of all
@@ -237,7 +245,7 @@ func (l *Lab) add(spec HostSpec) (*Host, error) {
 	if cookie == "" {
 		cookie = rand.Text()
 	}
-	hs := hostState{Name: spec.Name, Number: number, Release: spec.Release, Image: ImagePath(spec.Release), Cookie: cookie, Node: spec.Node, IPv6: spec.IPv6}
+	hs := hostState{Name: spec.Name, Number: number, Release: spec.Release, Image: ImagePath(spec.Release), Cookie: cookie, Node: spec.Node, IPv6: spec.IPv6, NoBroker: spec.NoBroker}
 	l.state.Hosts = append(l.state.Hosts, hs)
 	if err := l.state.write(); err != nil {
 		return nil, err
@@ -409,7 +417,12 @@ func (l *Lab) BlankAll(ctx context.Context) error {
 	if err := l.Heal(ctx); err != nil {
 		return err
 	}
-	return each(l.Hosts(), func(h *Host) error { return h.BlankBroker(ctx) })
+	return each(l.Hosts(), func(h *Host) error {
+		if h.noBroker {
+			return nil
+		}
+		return h.BlankBroker(ctx)
+	})
 }
 
 // ShareCookie gives every host the same Erlang cookie: brokers stopped, file written, brokers started.

@@ -53,6 +53,8 @@ type hostState struct {
 	Cookie string `json:"cookie"`
 	Node   string `json:"node,omitempty"`
 	IPv6   bool   `json:"ipv6,omitempty"`
+	// NoBroker tells that its broker is masked.
+	NoBroker bool `json:"no_broker,omitempty"`
 }
 
 func labDir(name string) string { return filepath.Join(stateRoot, name) }

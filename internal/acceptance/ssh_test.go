@@ -1,0 +1,447 @@
+//go:build linux
+
+package acceptance
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
+)
+
+// Brokers that nobody reaches but through two hosts in a row, each way to log in, with the least rights, against an sshd
+// that allows one session and two logins at a time, and greets everybody.
+func TestBehindTwoBastionsOnEveryVersion(t *testing.T) {
+	everyVersion(t)
+	rmq1, rmq2, rmq3 := blank(t)
+	brokers := []*lab.Host{rmq1, rmq2, rmq3}
+	b1, b2 := bastion(t, "b1"), bastion(t, "b2")
+	w := newWorkspace(t)
+	known := w.file("known_hosts", contentOf(t, suite.lab.KnownHostsFile())) // of before the host certificates below
+
+	// An authority, and a key that only its certificate opens doors with.
+	ca, certified := keyPair(t, "ca"), keyPair(t, "certified")
+	local(t, "ssh-keygen", "-q", "-s", ca, "-I", "deploy", "-n", "deploy,nosudo", "-V", "+1h", certified+".pub")
+	local(t, "ssh-keygen", "-q", "-p", "-N", "open sesame", "-f", certified)
+	for _, h := range append([]*lab.Host{b1, b2}, brokers...) {
+		hard(t, h, contentOf(t, ca+".pub"), "MaxSessions 1", "MaxStartups 2", "Banner /etc/issue.net")
+	}
+	least(t, brokers...)
+	ctx := t.Context()
+	for _, h := range append([]*lab.Host{b2}, brokers...) {
+		must(t, h.CutMachine(ctx))
+	}
+	must(t, suite.lab.Partition(ctx, []*lab.Host{b1}, brokers))
+	t.Cleanup(func() {
+		ctx, cancel := bounded(t)
+		defer cancel()
+		must(t, suite.lab.Heal(ctx))
+	})
+	for _, h := range append([]*lab.Host{b2}, brokers...) {
+		if conn, err := net.DialTimeout("tcp", net.JoinHostPort(h.Address(), "22"), time.Second); err == nil {
+			_ = conn.Close()
+			t.Fatalf("%s can be reached without a bastion", h.Name())
+		}
+	}
+
+	user := fmt.Sprintf("user = %q\n    known_hosts_files = [%q]", lab.UserNoSudo, known)
+	hops := func(first, second string) string {
+		return fmt.Sprintf("\n    bastions = [{ host = %q, user = %q%s }, { host = %q, user = %q%s }]", b1.Address(), lab.User, first, b2.Address(), lab.User, second)
+	}
+	certificate := user + fmt.Sprintf("\n    private_key_file = %q\n    private_key_passphrase = \"open sesame\"\n    certificate_file = %q", certified, certified+"-cert.pub") +
+		hops(fmt.Sprintf(", host_key = %q", b1.HostKey()), "")
+	agent := user + fmt.Sprintf("\n    private_key_file = null\n    agent_identity = %q", "lab") + hops("", "")
+	keys := user + hops("", fmt.Sprintf(", private_key_file = %q, private_key_passphrase = \"open sesame\", certificate_file = %q", certified, certified+"-cert.pub"))
+
+	w.tell("certificates form a cluster", func(t *testing.T) {
+		w.write(hcl{ssh: certificate, members: entries(rmq1, rmq2)})
+		o := w.mustApply()
+		areOneCluster(t, rmq1, rmq2)
+		log := contentOf(t, o.log)
+		for _, want := range []string{"through=" + b2.Address() + ":22", "through=" + b1.Address() + ":22", fingerprint(t, certified+".pub"), "known_from="} {
+			if !strings.Contains(log, want) {
+				t.Errorf("the log does not tell %q", want)
+			}
+		}
+		w.planIsEmpty()
+	})
+	w.tell("an agent adds a member, and starts one that is stopped", func(t *testing.T) {
+		w.env = []string{"SSH_AUTH_SOCK=" + agentWith(t, keyPair(t, "stray-1"), keyPair(t, "stray-2"), suite.lab.PrivateKeyFile())}
+		must(t, rmq2.StopBroker(t.Context()))
+		w.write(hcl{ssh: agent, members: entries(rmq1, rmq2, rmq3)})
+		w.mustApply()
+		areOneCluster(t, rmq1, rmq2, rmq3)
+		w.planIsEmpty()
+		w.env = nil
+	})
+	w.tell("keys, another for each, take one out", func(t *testing.T) {
+		w.write(hcl{ssh: keys, members: entries(rmq1, rmq2)})
+		w.mustApply()
+		areOneCluster(t, rmq1, rmq2)
+		areAlone(t, rmq3)
+	})
+	w.tell("an ssh_config that names the hops", func(t *testing.T) {
+		config := w.file("ssh_config", fmt.Sprintf("Host %s\n  ProxyJump %s\nHost 10.77.*.*\n  User nosudo\n  IdentityFile %s\n  UserKnownHostsFile %s\nMatch host %s,%s\n", strings.Join([]string{rmq1.Address(), rmq2.Address(), rmq3.Address()}, " "),
+			lab.User+"@"+b1.Address()+","+lab.User+"@"+b2.Address(), suite.lab.PrivateKeyFile(), known, b1.Address(), b2.Address()))
+		w.write(hcl{ssh: fmt.Sprintf("user = null\n    private_key_file = null\n    known_hosts_files = null\n    ssh_config_file = %q", config), members: entries(rmq1, rmq2)})
+		w.planIsEmpty()
+	})
+	w.tell("a cookie is rotated with the least rights", func(t *testing.T) {
+		for _, h := range brokers {
+			t.Cleanup(func() { writeCookie(t, h, sharedCookie); on(t, h, "sh", "-c", "rm -f "+cookieFile+".*") })
+		}
+		w.write(hcl{ssh: keys, members: entries(rmq1, rmq2), more: nodes(rmq1, rmq2) + cookieBlocks})
+		w.wantCookie(sharedCookie, 1)
+		w.mustApply()
+		cookie := newCookie()
+		w.wantCookie(cookie, 2)
+		w.mustApply()
+		haveCookie(t, cookie, rmq1, rmq2)
+		w.planIsEmpty()
+	})
+	w.tell("a wrong key at the second hop is told with the hop", func(t *testing.T) {
+		stranger := keyPair(t, "stranger")
+		w.write(hcl{ssh: user + hops("", fmt.Sprintf(", private_key_file = %q", stranger)), members: entries(rmq1, rmq2), more: nodes(rmq1, rmq2) + cookieBlocks})
+		w.plan().fails(rmq1.Address()+":22 is reached through "+b2.Address()+":22: "+b2.Address()+":22 does not let deploy in (user deploy, from the provider's ssh.bastions[1])", fingerprint(t, stranger+".pub"))
+	})
+	w.tell("a hop that does not forward is told", func(t *testing.T) {
+		hard(t, b2, contentOf(t, ca+".pub"), "AllowTcpForwarding no")
+		w.write(hcl{ssh: keys, members: entries(rmq1, rmq2), more: nodes(rmq1, rmq2) + cookieBlocks})
+		w.plan().fails("the bastion "+b2.Address()+":22 answers", "AllowTcpForwarding")
+	})
+}
+
+// Sixteen hosts at once, against an sshd as Debian ships it, and through one bastion: none is lost in ten runs.
+func TestSixteenHostsAtOnce(t *testing.T) {
+	full(t)
+	rmq1, rmq2, rmq3 := blank(t)
+	dirty = false
+	b1 := bastion(t, "b1")
+	w := newWorkspace(t)
+	var list, lines strings.Builder
+	n := 0
+	for _, h := range []*lab.Host{rmq1, rmq2, rmq3} {
+		for port := 2201; port <= 2206 && n < 16; port++ {
+			on(t, h, "/usr/sbin/sshd", "-p", strconv.Itoa(port), "-o", "PidFile=/run/sixteen-"+strconv.Itoa(port))
+			fmt.Fprintf(&list, "    \"%s-%d\" = { host = %q, port = %d }\n", h.Name(), port, h.Address(), port)
+			fmt.Fprintf(&lines, "[%s]:%d %s\n", h.Address(), port, h.HostKey())
+			n++
+		}
+		t.Cleanup(func() { on(t, h, "sh", "-c", "cat /run/sixteen-* | xargs kill; rm -f /run/sixteen-*") })
+	}
+	fmt.Fprintf(&lines, "%s %s\n", b1.Address(), b1.HostKey())
+	known := w.file("known_hosts", lines.String())
+	for way, bastions := range map[string]string{"directly": "", "through one bastion": fmt.Sprintf("bastions = [{ host = %q }]", b1.Address())} {
+		w.tell(way, func(t *testing.T) {
+			w.only(fmt.Sprintf(`user = %q
+    private_key_file = %q
+    known_hosts_files = [%q]
+    %s`, lab.User, suite.lab.PrivateKeyFile(), known, bastions), "locals {\n  hosts = {\n"+list.String()+`  }
+}
+
+ephemeral "rabbitmq_erlang_cookie" "each" {
+  for_each = local.hosts
+  host     = each.value.host
+  ssh      = { port = each.value.port }
+}
+`)
+			for range 10 {
+				o := w.run("plan", "-no-color", "-parallelism=16").succeeds()
+				if got := strings.Count(contentOf(t, o.log), "connected over SSH"); got < 16 {
+					t.Errorf("%d hosts were connected to", got)
+				}
+			}
+		})
+	}
+}
+
+// Whatever happens to a connection in the middle of a change: the run ends, it says what happened, the next one makes
+// the cluster whole, and nothing of either stays behind on a host.
+func TestConnectionsBreakDuringApply(t *testing.T) {
+	full(t)
+	w := newWorkspace(t)
+	// The test waits for silence to be noticed, and a user does not have to wait for this test.
+	const impatient = "keepalive_interval = \"1s\"\n    connect_timeout = \"5s\"\n    timeout = \"20s\""
+	for _, c := range []struct {
+		what  string
+		at    moment
+		do    func(t *testing.T, h *lab.Host)
+		says  string
+		after func(t *testing.T, h *lab.Host)
+	}{
+		{
+			what: "the connection is cut", at: moment{"join_cluster", second, true},
+			do:   func(t *testing.T, h *lab.Host) { on(t, h, "pkill", "-KILL", "-f", "^sshd(-session)?: deploy") },
+			says: "was lost while a command ran",
+		},
+		{
+			what: "the host is frozen", at: moment{"start_app", third, true},
+			do:    func(t *testing.T, h *lab.Host) { must(t, h.Freeze(t.Context())) },
+			says:  "Check that",
+			after: func(t *testing.T, h *lab.Host) { must(t, h.Thaw(t.Context())) },
+		},
+	} {
+		rmq1, rmq2, rmq3 := blank(t)
+		w.tell(c.what, func(t *testing.T) {
+			must(t, os.RemoveAll(filepath.Join(w.dir, "terraform.tfstate")))
+			w.write(hcl{ssh: impatient, members: entries(rmq1, rmq2, rmq3)})
+			h, came := c.at.host(suite.lab), false
+			o := w.watch(func(ctx context.Context, _ *exec.Cmd, log string) {
+				for line := range follow(ctx, log) {
+					if ch, ok := parseChange(line); ok && ch.host == h.Address() && ch.starts == c.at.starts && strings.Contains(ch.args+" ", " "+c.at.command+" ") {
+						came = true
+						c.do(t, h)
+						return
+					}
+				}
+			}, "apply", "-no-color", "-auto-approve")
+			if !came {
+				t.Fatalf("%s never came", c.at)
+			}
+			if c.after != nil {
+				c.after(t, h)
+			}
+			o.fails(c.says, h.Address())
+			w.mustApply()
+			areOneCluster(t, rmq1, rmq2, rmq3)
+			w.planIsEmpty()
+			for _, host := range []*lab.Host{rmq1, rmq2, rmq3} {
+				eventually(t, "nothing of the runs is left on "+host.Name(), func() bool {
+					left := on(t, host, "sh", "-c", `ps -eo args= | grep -E '[r]abbitmqctl|[e]rl_call|rabbitmq-topology-[h]olds|^sudo ' || true`)
+					return left == ""
+				})
+			}
+		})
+	}
+}
+
+// Password, passphrase, private key and become password: in no log at TRACE, no error, no state, no plan and no argument
+// list on either side.
+func TestSSHSecretsStaySecret(t *testing.T) {
+	full(t)
+	rmq1, rmq2, _ := blank(t)
+	w := newWorkspace(t)
+	passphrase := rand.Text()
+	path := keyPair(t, "own")
+	local(t, "ssh-keygen", "-q", "-p", "-N", passphrase, "-f", path)
+	key := contentOf(t, path)
+	secrets := map[string]string{"password": lab.Password, "passphrase": passphrase, "private key": strings.Split(key, "\n")[2]}
+	w.env = []string{"TF_VAR_private_key=" + key, "TF_VAR_passphrase=" + passphrase, "TF_VAR_password=" + lab.Password}
+	variables := ""
+	for _, name := range []string{"private_key", "passphrase", "password"} {
+		variables += fmt.Sprintf("variable %q {\n  type      = string\n  ephemeral = true\n}\n", name)
+	}
+	// The key opens nothing: the password is what lets in, and what sudo asks for.
+	w.write(hcl{
+		ssh: fmt.Sprintf(`user = %q
+    private_key = var.private_key
+    private_key_file = null
+    private_key_passphrase = var.passphrase
+    password = var.password
+    become_password = var.password`, lab.UserSudoPassword),
+		members: entries(rmq1, rmq2), more: variables,
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	theirs, ours := make(chan string, 1), make(chan string, 1)
+	go func() { theirs <- processesOf(ctx, []*lab.Host{rmq1, rmq2}) }()
+	go func() { ours <- argumentsHere(ctx) }()
+	var said strings.Builder
+	w.traced(func() {
+		said.WriteString(w.plan().output)
+		said.WriteString(w.run("apply", "-no-color", "plan.bin").succeeds().output)
+		areOneCluster(t, rmq1, rmq2)
+		w.planIsEmpty()
+		env := w.env
+		w.env = append(env, "TF_VAR_password=wrong-"+lab.Password) // the last one counts
+		said.WriteString(w.plan().fails("does not let operator in").output)
+		w.env = env
+		w.shownAsJSON("terraform.tfstate")
+		w.shownAsJSON("plan.bin")
+	})
+	stop()
+	texts := map[string]string{"the processes on the hosts": <-theirs, "the processes here": <-ours, "what was said": said.String()}
+	must(t, filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			texts[filepath.Base(path)] = contentOf(t, path)
+		}
+		return err
+	}))
+	for where, text := range texts {
+		for what, secret := range secrets {
+			for _, form := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret)), hex.EncodeToString([]byte(secret))} {
+				if strings.Contains(text, form) {
+					t.Errorf("the %s is in %s", what, where)
+				}
+			}
+		}
+	}
+	// What must be found, or the search proves nothing.
+	for where, text := range map[string]string{
+		"the processes on the hosts": "sudo -k -S", "the processes here": "apply -no-color plan.bin", "what was said": "operator",
+		"terraform.tfstate": rmq1.Address(), "terraform.tfstate.json": rmq1.Address(), "plan.bin.json": rmq1.Address(), "log-02": "by=\"password",
+	} {
+		if !strings.Contains(texts[where], text) {
+			t.Errorf("%s does not have %q in it, which it must", where, text)
+		}
+	}
+	if !strings.Contains(texts["log-02"], "[TRACE]") {
+		t.Error("the log has no TRACE lines")
+	}
+}
+
+// bastion boots a host without a broker, for the time of the test.
+func bastion(t *testing.T, name string) *lab.Host {
+	t.Helper()
+	if old := suite.lab.Host(name); old != nil { // of a test that was killed, in a lab that is used again
+		must(t, suite.lab.RemoveHost(old))
+	}
+	h, err := suite.lab.AddHost(t.Context(), lab.HostSpec{Name: name, NoBroker: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { must(t, suite.lab.RemoveHost(h)) })
+	return h
+}
+
+// hard sets up the sshd of a host for the time of the test: it takes certificates of an authority, and more.
+func hard(t *testing.T, h *lab.Host, ca string, lines ...string) {
+	t.Helper()
+	const config, authority = "/etc/ssh/sshd_config.d/aaa.conf", "/etc/ssh/user_ca.pub" // the first value of a setting counts
+	must(t, h.WriteFile(authority, []byte(ca), 0o644, "root"))
+	must(t, h.WriteFile("/etc/issue.net", []byte("Authorized use only!\n"), 0o644, "root"))
+	must(t, h.WriteFile(config, []byte("TrustedUserCAKeys "+authority+"\n"+strings.Join(lines, "\n")+"\n"), 0o644, "root"))
+	on(t, h, "systemctl", "reload", "ssh")
+	t.Cleanup(func() {
+		if h.Running() {
+			on(t, h, "rm", "-f", config, authority)
+			on(t, h, "systemctl", "reload", "ssh")
+		}
+	})
+}
+
+var sudoersBlock = regexp.MustCompile("(?s)```sudoers\n(.*?)```")
+
+// least gives the account without rights those that the guide on SSH calls the least, and a login shell that is not bash.
+func least(t *testing.T, hosts ...*lab.Host) {
+	t.Helper()
+	blocks := sudoersBlock.FindAllStringSubmatch(contentOf(t, "../../templates/guides/ssh.md.tmpl"), -1)
+	if len(blocks) != 2 {
+		t.Fatalf("the guide has %d blocks of sudoers", len(blocks))
+	}
+	lines := strings.ReplaceAll(blocks[0][1]+blocks[1][1], "deploy ALL", lab.UserNoSudo+" ALL")
+	for _, h := range hosts {
+		const file = "/etc/sudoers.d/least"
+		must(t, h.WriteFile(file, []byte(lines), 0o440, "root"))
+		on(t, h, "visudo", "-c", "-q", "-f", file)
+		on(t, h, "usermod", "-s", "/bin/dash", lab.UserNoSudo)
+		t.Cleanup(func() { on(t, h, "rm", "-f", file); on(t, h, "usermod", "-s", "/bin/bash", lab.UserNoSudo) })
+	}
+}
+
+// agentWith starts an agent with some keys and returns its socket.
+func agentWith(t *testing.T, keys ...string) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "agent")
+	agent := exec.Command("ssh-agent", "-D", "-a", socket)
+	stdout, err := agent.StdoutPipe()
+	must(t, err)
+	must(t, agent.Start())
+	t.Cleanup(func() {
+		_ = agent.Process.Kill()
+		_ = agent.Wait()
+	})
+	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil { // it prints its socket once that is there
+		t.Fatal(err)
+	}
+	add := exec.Command("ssh-add", append([]string{"-q"}, keys...)...)
+	add.Env = append(os.Environ(), "SSH_AUTH_SOCK="+socket)
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("ssh-add: %v: %s", err, out)
+	}
+	return socket
+}
+
+// argumentsHere samples the argument lists on this machine until ctx ends.
+func argumentsHere(ctx context.Context) string {
+	seen := map[string]bool{}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, file := range files {
+			if text, err := os.ReadFile(file); err == nil {
+				seen[strings.ReplaceAll(string(text), "\x00", " ")] = true
+			}
+		}
+		select {
+		case <-ctx.Done():
+			var all strings.Builder
+			for line := range seen {
+				all.WriteString(line + "\n")
+			}
+			return all.String()
+		case <-tick.C:
+		}
+	}
+}
+
+// only makes this the configuration: the provider's ssh, and blocks.
+func (w *workspace) only(ssh, blocks string) {
+	w.t.Helper()
+	w.file("main.tf", fmt.Sprintf(`terraform {
+  required_providers {
+    rabbitmq = { source = "rabbitmq-topology/rabbitmq" }
+  }
+}
+
+provider "rabbitmq" {
+  ssh = {
+    %s
+  }
+}
+
+%s`, ssh, blocks))
+}
+
+// file writes a file into the workspace and returns its path.
+func (w *workspace) file(name, content string) string {
+	w.t.Helper()
+	path := filepath.Join(w.dir, name)
+	must(w.t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+func contentOf(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	must(t, err)
+	return string(text)
+}
+
+func local(t *testing.T, argv ...string) {
+	t.Helper()
+	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v: %s", argv, err, out)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
