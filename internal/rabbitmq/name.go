@@ -31,3 +31,6 @@ func HostPart(node string) string {
 	_, host, _ := strings.Cut(node, "@")
 	return host
 }
+
+// LongName tells whether a node has a long name, in Erlang's sense: exactly those have a dot after the @.
+func LongName(node string) bool { return strings.Contains(HostPart(node), ".") }

@@ -90,6 +90,9 @@ func (n *Node) tool(name string, args ...string) []string {
 	if n.config.Name != "" {
 		argv = append(argv, "-n", n.config.Name)
 	}
+	if LongName(n.config.Name) { // else the CLI gives itself a short name, and the two kinds do not connect
+		argv = append(argv, "--longnames")
+	}
 	return append(argv, args...)
 }
 
@@ -128,10 +131,10 @@ func short(argv []string) []string {
 // Status asks the node for its own word: membership, state and whatever ask names. Where the host has an erl_call that
 // may be run it answers in milliseconds; otherwise, and to find out why it did not answer, rabbitmqctl is started once.
 func (n *Node) Status(ctx context.Context, ask Ask) (Status, error) {
-	out, ok := n.evalQuickly(ctx, ask.expression())
+	out, ok := n.evalQuickly(ctx, ask.Expression())
 	if !ok {
 		var err error
-		if out, err = n.run(ctx, readTimeout, n.tool("rabbitmqctl", "-q", "eval", ask.expression())); err != nil {
+		if out, err = n.run(ctx, readTimeout, n.tool("rabbitmqctl", "-q", "eval", ask.Expression())); err != nil {
 			return Status{}, err
 		}
 	}

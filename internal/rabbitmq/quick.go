@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -51,7 +50,7 @@ func (n *Node) evalQuickly(ctx context.Context, expression string) ([]byte, bool
 		return nil, false
 	}
 	name := "-sname"
-	if strings.Contains(HostPart(n.config.Name), ".") {
+	if LongName(n.config.Name) {
 		name = "-name"
 	}
 	result, err := n.host.Run(ctx, remote.Command{
