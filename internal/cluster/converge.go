@@ -47,7 +47,7 @@ func (e *StepError) Unwrap() error { return e.Err }
 
 // full is everything that a plan is made from.
 func (f *Fleet) full() rabbitmq.Ask {
-	return rabbitmq.Ask{Inventory: true, Of: f.names(), Peers: true, Replicas: true, Resolve: f.hosts()}
+	return rabbitmq.Ask{Inventory: true, Of: f.names(), Peers: true, Replicas: true, Flags: true, Resolve: f.hosts()}
 }
 
 // Preview returns the steps that Converge would take, or the *topology.Refusal with which it would end, and changes

@@ -60,9 +60,9 @@ func (f *Fleet) look(ctx context.Context, ask rabbitmq.Ask) sighting {
 			}
 		}
 	}
-	f.ask(ctx, strangers, rabbitmq.Ask{Peers: ask.Peers, Work: ask.Work}, &seen)
+	f.ask(ctx, strangers, rabbitmq.Ask{Peers: ask.Peers, Work: ask.Work, Flags: ask.Flags}, &seen)
 	if ask.Inventory {
-		f.completeInventory(ctx, &seen)
+		f.completeInventory(ctx, ask, &seen)
 	}
 	if ask.Peers || ask.Work {
 		f.askThroughPeers(ctx, rabbitmq.Ask{Peers: ask.Peers, Work: ask.Work}, &seen)
@@ -129,7 +129,8 @@ func (f *Fleet) giveUpWaiting(seen topology.Snapshot) {
 }
 
 // completeInventory asks a voice of a cluster for the inventory when whoever should have given it did not answer.
-func (f *Fleet) completeInventory(ctx context.Context, seen *sighting) {
+// The answer takes the place of the first one, so that it is asked for everything again.
+func (f *Fleet) completeInventory(ctx context.Context, ask rabbitmq.Ask, seen *sighting) {
 	missing := map[string]*rabbitmq.Node{}
 	for _, c := range seen.Clusters() {
 		if seen.Holds(c) != nil {
@@ -139,7 +140,8 @@ func (f *Fleet) completeInventory(ctx context.Context, seen *sighting) {
 			missing[c.Voices[i]] = f.Nodes[c.Voices[i]]
 		}
 	}
-	f.ask(ctx, missing, rabbitmq.Ask{Inventory: true}, seen)
+	ask.Of = nil
+	f.ask(ctx, missing, ask, seen)
 }
 
 // ask asks some nodes side by side and puts what they say into seen.

@@ -21,6 +21,7 @@ func view(o rabbitmq.Observation, err error) topology.View {
 		return topology.View{State: state, Why: err.Error()}
 	}
 	s := o.Status
+	can := rabbitmq.CapabilitiesOf(s)
 	v := topology.View{
 		State:      states[o.Condition],
 		Running:    s.RunningNodes,
@@ -29,7 +30,8 @@ func view(o rabbitmq.Observation, err error) topology.View {
 		Version:    s.Version,
 		CookieHash: s.CookieHash,
 		Khepri:     s.Store == rabbitmq.Khepri,
-		RAMAllowed: rabbitmq.CapabilitiesOf(s).RAMNodes,
+		RAMAllowed: can.RAMNodes,
+		OnlyKhepri: can.OnlyKhepri,
 		NoMajority: !s.MetadataMajority(),
 		Holds:      holdings(s.Inventory),
 		Discovers:  s.Peers,
@@ -60,6 +62,13 @@ func view(o rabbitmq.Observation, err error) topology.View {
 	for _, p := range s.Partitions {
 		if p.Node == s.Node {
 			v.Partitioned = append(v.Partitioned, p.From...)
+		}
+	}
+	if s.Flags != nil {
+		v.Flags, v.Applications = map[string]topology.Flag{}, s.Flags.Applications
+		for _, f := range s.Flags.Known {
+			stays := f.On && (!can.JoinsAsBlank || f.Kind == "deprecated") || f.Kind == "required"
+			v.Flags[f.Name] = topology.Flag{Application: f.Application, On: f.On, Stays: stays}
 		}
 	}
 	for _, r := range s.Resolves {

@@ -26,7 +26,7 @@ var (
 	// V4_0Khepri is 4.0 with its nodes on Khepri from their first boot, which 4.0 does only when it is told to.
 	V4_0Khepri = Release{
 		RabbitMQ: "4.0-khepri", Suite: V4_0.Suite,
-		FeatureFlags: "khepri_db,quorum_queue_non_voters,message_containers_deaths_v2,rabbitmq_4.0.0",
+		FeatureFlags: "khepri_db,message_containers_deaths_v2,quorum_queue_non_voters,rabbit_exchange_type_local_random,rabbitmq_4.0.0",
 	}
 )
 

@@ -111,3 +111,11 @@ func recorded(t *testing.T, version, name string) (stdout, stderr string, exit i
 	exit, _ = strconv.Atoi(strings.TrimSpace(read(".rc")))
 	return read(".stdout"), read(".stderr"), exit
 }
+
+// exists fails the test when there is no such file: absent, it would read like a command that succeeded.
+func exists(t *testing.T, version, file string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join("testdata", version, file)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -49,25 +49,6 @@ func TestCheckCookie(t *testing.T) {
 	}
 }
 
-func TestCapabilities(t *testing.T) {
-	for _, c := range []struct {
-		version string
-		store   Store
-		want    Capabilities
-	}{
-		{"3.8.9", Mnesia, Capabilities{RAMNodes: true, ForgetLeavesReplicas: true}},
-		{"3.10.8", Mnesia, Capabilities{RAMNodes: true}},
-		{"4.0.5", Mnesia, Capabilities{RAMNodes: true}},
-		{"4.0.5", Khepri, Capabilities{}},
-		{"4.3.6", Khepri, Capabilities{}},
-		{"5.0.0-rc.1", Khepri, Capabilities{}},
-	} {
-		if got := CapabilitiesOf(Status{Version: c.version, Store: c.store}); got != c.want {
-			t.Errorf("%s on %s: got %+v, want %+v", c.version, c.store, got, c.want)
-		}
-	}
-}
-
 func TestFactsSeeWhatStillRuns(t *testing.T) {
 	// As facts.sh printed them on a real host, with one command that reads and one that changes.
 	out := `facts:cli=/usr/sbin/rabbitmqctl

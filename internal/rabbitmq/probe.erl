@@ -2,7 +2,7 @@
 %% the rabbit application stopped or booting, and changes nothing. Rules for this file: no dollar sign, backtick,
 %% backslash, exclamation mark or single quote, so that every shell on the way leaves it alone; comments on lines
 %% of their own. WANT is replaced by a list of the optional sections: inventory,
-%% peers, replicas, overview, hints, lag, work. OF is replaced by the
+%% peers, replicas, overview, hints, lag, work, flags. OF is replaced by the
 %% nodes that are asked: only the first of them that runs in a cluster gives the inventory, or anyone when it is empty.
 %% HOSTS is replaced by a list of host names that the node is asked to resolve.
 Want = WANT,
@@ -117,6 +117,17 @@ Stream = fun(Q) -> {resource, VH, _, Nm} = amqqueue:get_name(Q), Ps = T(fun() ->
   #{vhost => VH, name => Nm, has => case Mine of [O] -> Offset(O); _ -> -3 end, leader => case Lead of [W] -> Offset(W); _ -> -3 end} end,
 Lag = fun() -> [case T(fun() -> amqqueue:get_type(Q) end, classic) of rabbit_stream_queue -> Stream(Q); _ -> Quorum(Q) end || VH <- rabbit_vhost:list_names(), Q <- Queues(VH),
   lists:member(T(fun() -> amqqueue:get_type(Q) end, classic), [rabbit_quorum_queue, quorum, rabbit_stream_queue]), lists:member(node(), Copies(Q))] end,
+%% The feature flags that the node knows, as the check of a join sees them: since 3.13 deprecated features are among them.
+Flags = fun() -> Reg = case X(rabbit_ff_registry_wrapper, list, 1) of true -> rabbit_ff_registry_wrapper; false -> rabbit_ff_registry end,
+  On = Reg:list(enabled),
+  #{applications => Bs([A || {A, _, _} <- application:loaded_applications()]),
+  known => [#{name => B(N), application => B(maps:get(provided_by, P, rabbit)), kind => B(maps:get(stability, P, deprecated)), on => maps:is_key(N, On)} || {N, P} <- maps:to_list(Reg:list(all))]} end,
+%% What the node can do, asked of the code that would do it, so that versions nobody has seen yet answer for themselves.
+Abilities = #{mnesia => X(rabbit_mnesia, status, 0),
+  %% is_permitted would write a warning into the broker's log at each question.
+  ram_nodes => not Kh andalso X(rabbit_mnesia, change_cluster_node_type, 1) andalso T(fun() -> not rabbit_feature_flags:is_enabled(ram_node_type) end, true),
+  streams => X(rabbit_stream_queue, add_replica, 3),
+  join_as_blank => X(rabbit_ff_controller, check_node_compatibility, 2)},
 %% paused: the process that waits to start the application again after RabbitMQ stopped it itself (rabbit_node_monitor).
 R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting() end, false),
   paused => not Run andalso is_pid(whereis(rabbit_outside_app_process)),
@@ -132,7 +143,8 @@ R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting
   maintenance => B(T(fun() -> rabbit_maintenance:status_local_read(node()) end, <<>>)),
   data_dir => B(T(fun() -> rabbit:data_dir() end, T(fun() -> rabbit_mnesia:dir() end, <<>>))),
   boot => B(T(fun() -> {ok, Bt} = file:read_file("/proc/sys/kernel/random/boot_id"), hd(binary:split(Bt, <<10>>)) end, <<>>)),
-  resolves => [Resolve(H) || H <- Hosts], addresses => case Hosts of [] -> []; _ -> T(Own, []) end,
+  resolves => [Resolve(H) || H <- Hosts], addresses => case Hosts of [] -> []; _ -> T(Own, []) end, can => Abilities,
+  flags => case lists:member(flags, Want) of true -> T(Flags, error); false -> null end,
   under_way => case lists:member(work, Want) of true -> [unicode:characters_to_binary(W) || W <- T(Work, [])]; false -> [] end,
   peers => case Run andalso lists:member(peers, Want) of true -> T(Peers, error); false -> null end,
   overview => case Run andalso lists:member(overview, Want) of true -> T(Overview, error); false -> null end,

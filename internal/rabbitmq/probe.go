@@ -33,14 +33,15 @@ type Ask struct {
 	Peers     bool     // whom its own peer discovery would make it join
 	Replicas  bool     // what the running members lack replicas of
 	Work      bool     // what commands of others it carries out right now
+	Flags     bool     // its feature flags, by which a join is judged
 	Resolve   []string // host names the node is asked to resolve
 	Overview  bool     // what the node can tell of all members that run, and of the cluster
 	Hints     bool     // which settings would make the node join somebody when it starts blank
 	Lag       bool     // how far the node's replicas are behind their leaders
 }
 
-// expression renders the probe. Host names come from checked node names and hold nothing that Erlang could misread.
-func (a Ask) expression() string {
+// Expression renders the probe. Host names come from checked node names and hold nothing that Erlang could misread.
+func (a Ask) Expression() string {
 	var want []string
 	if a.Inventory {
 		want = append(want, "inventory")
@@ -62,6 +63,9 @@ func (a Ask) expression() string {
 	}
 	if a.Work {
 		want = append(want, "work")
+	}
+	if a.Flags {
+		want = append(want, "flags")
 	}
 	hosts := make([]string, len(a.Resolve))
 	for i, h := range a.Resolve {
@@ -112,9 +116,18 @@ type Status struct {
 	Addresses    []string    `json:"addresses"` // of the machine's own interfaces, where Resolve was asked
 	// UnderWay are changes that others have this node make right now: "join_cluster for rabbitmqcli-1@rmq1".
 	UnderWay []string `json:"under_way"`
+	// Can is what the node said of itself; see CapabilitiesOf.
+	Can struct {
+		Mnesia      *bool `json:"mnesia"`
+		RAMNodes    *bool `json:"ram_nodes"`
+		JoinAsBlank *bool `json:"join_as_blank"`
+		Streams     *bool `json:"streams"`
+	} `json:"can"`
 
 	// Peers is nil when peer discovery was not asked for or gave no answer.
 	Peers []string `json:"-"`
+	// Flags is nil when it was not asked for, or could not be read.
+	Flags *Flags `json:"-"`
 	// Inventory is nil when it was not asked for, or the application does not run.
 	Inventory *Inventory `json:"-"`
 	// InventoryFailed tells that the inventory was asked for and RabbitMQ could not give it.
@@ -130,6 +143,7 @@ type Status struct {
 
 	RawLacking   json.RawMessage `json:"lacking"`
 	RawPeers     json.RawMessage `json:"peers"`
+	RawFlags     json.RawMessage `json:"flags"`
 	RawInventory json.RawMessage `json:"inventory"`
 	RawOverview  json.RawMessage `json:"overview"`
 	RawHints     json.RawMessage `json:"hints"`
@@ -159,6 +173,20 @@ type Partition struct {
 type Resolved struct {
 	Host      string   `json:"host"`
 	Addresses []string `json:"addresses"`
+}
+
+// Flags are the feature flags of a node.
+type Flags struct {
+	Applications []string `json:"applications"` // that are loaded; a flag of any other one says nothing about this node
+	Known        []Flag   `json:"known"`
+}
+
+// Flag is a feature flag, or a deprecated feature, which RabbitMQ counts among them: it is on when it is denied.
+type Flag struct {
+	Name        string `json:"name"`
+	Application string `json:"application"`
+	Kind        string `json:"kind"` // stable, experimental, required, deprecated
+	On          bool   `json:"on"`
 }
 
 // Inventory is what a cluster, or a node that stands alone, holds.
@@ -205,15 +233,17 @@ type Queue struct {
 func parseProbe(output []byte) (Status, error) {
 	var payload []byte
 	for _, line := range bytes.Split(output, []byte("\n")) {
-		if rest, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte(marker)); ok {
-			payload = rest
+		// Colour codes that were left on may stand before it on its line; a log line that quotes the expression has the
+		// marker too, and no brace behind it.
+		if at := bytes.LastIndex(line, []byte(marker+"{")); at >= 0 {
+			payload = line[at+len(marker):]
 		}
 	}
 	if payload == nil {
-		return Status{}, fmt.Errorf("no line of its output starts with %q", marker)
+		return Status{}, fmt.Errorf("no line of its output has %q", marker)
 	}
 	var s Status
-	if err := json.Unmarshal(payload, &s); err != nil {
+	if err := json.NewDecoder(bytes.NewReader(payload)).Decode(&s); err != nil { // which leaves alone what stands behind it
 		return Status{}, fmt.Errorf("its answer is not the expected JSON: %w", err)
 	}
 	if s.Node == "" || (s.Store != Mnesia && s.Store != Khepri) {
@@ -224,6 +254,9 @@ func parseProbe(output []byte) (Status, error) {
 	}
 	if err := optional(s.RawPeers, &s.Peers); err != nil {
 		s.Peers = nil // a discovery backend that does not answer is no fault of the node
+	}
+	if err := optional(s.RawFlags, &s.Flags); err != nil {
+		s.Flags = nil // a join is then judged by the version alone
 	}
 	if err := optional(s.RawInventory, &s.Inventory); err != nil {
 		s.Inventory, s.InventoryFailed = nil, true
@@ -240,7 +273,7 @@ func parseProbe(output []byte) (Status, error) {
 			return Status{}, fmt.Errorf("it could not give its %s: %s", section.name, excerpt(string(section.raw)))
 		}
 	}
-	s.RawPeers, s.RawInventory, s.RawLacking, s.RawOverview, s.RawHints, s.RawLag = nil, nil, nil, nil, nil, nil
+	s.RawPeers, s.RawFlags, s.RawInventory, s.RawLacking, s.RawOverview, s.RawHints, s.RawLag = nil, nil, nil, nil, nil, nil, nil
 	return s, nil
 }
 

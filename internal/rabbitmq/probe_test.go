@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"bytes"
 	"reflect"
 	"slices"
 	"strings"
@@ -8,7 +9,7 @@ import (
 )
 
 func TestProbeExpressionSurvivesEveryShell(t *testing.T) {
-	text := Ask{Inventory: true, Of: []string{"rabbit@rmq1"}, Peers: true, Overview: true, Hints: true, Lag: true, Resolve: []string{"rmq1"}}.expression()
+	text := Ask{Inventory: true, Of: []string{"rabbit@rmq1"}, Peers: true, Flags: true, Overview: true, Hints: true, Lag: true, Resolve: []string{"rmq1"}}.Expression()
 	if at := strings.IndexAny(text, "$`\\!'\n"); at >= 0 {
 		t.Errorf("the expression holds %q, which some shell reads: …%s…", text[at], text[max(0, at-30):at+1])
 	}
@@ -79,11 +80,31 @@ func TestProbeOfAStoppedNode(t *testing.T) {
 	}
 }
 
+// What real versions print around an answer, on the stream that it comes on.
+var noises = []string{
+	"18:01:02.345 [error] Discarding message {'$gen_call',{a,b}}\n",
+	"\n12:00:00.000 [warning] \x1b[33mnoise {before: 1}\x1b[0m\r\n",
+	"\x1b[33mRABBITMQ_ERLANG_COOKIE env variable support is deprecated and will be REMOVED in a future version.\x1b[0m\n",
+	"\x1b[0m", // at the head of its line
+	"warning: the VM is running with native name encoding of latin1 which may cause Elixir to malfunction as it expects utf8.\n",
+	"ok\n{\"node\":\"rabbit@other\"}\n",
+	"12:00:00.000 [error] io:put_chars([\"" + marker + "\", rabbit_json:encode(R), 10]).\n",
+}
+
 func TestProbeIsFoundBetweenNoise(t *testing.T) {
-	stdout, _, _ := recorded(t, "4.3.6", "probe-running")
-	noise := "18:01:02.345 [error] Discarding message {'$gen_call',{a,b}}\n"
-	if _, err := parseProbe([]byte(noise + "\n" + stdout + noise)); err != nil {
-		t.Error(err)
+	for _, version := range []string{"3.8.9", "3.10.8", "4.0.5", "4.3.6"} {
+		stdout, _, _ := recorded(t, version, "probe-running")
+		want, err := parseProbe([]byte(stdout))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, noise := range noises {
+			for _, output := range []string{noise + stdout, stdout + noise, strings.Replace(stdout, "}\nok", "}"+noise+"\nok", 1)} {
+				if got, err := parseProbe([]byte(output)); err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("%s with %q: %v", version, noise, err)
+				}
+			}
+		}
 	}
 }
 
@@ -116,7 +137,9 @@ func TestProbeTellsAFailedInventoryFromNone(t *testing.T) {
 
 func FuzzParseProbe(f *testing.F) {
 	f.Add([]byte(marker + `{"node":"rabbit@rmq1","store":"mnesia","running":true,"disc":["rabbit@rmq1"]}`))
-	f.Add([]byte("18:01:02.345 [error] x\n"))
+	for _, noise := range noises {
+		f.Add([]byte(noise))
+	}
 	f.Fuzz(func(t *testing.T, output []byte) {
 		s, err := parseProbe(output)
 		if err == nil && s.Running && len(s.Members()) == 0 {
@@ -172,4 +195,25 @@ func TestProbeDoesNotTakeAFailedOverviewForNone(t *testing.T) {
 			t.Errorf("%s was not asked for: %v", section, err)
 		}
 	}
+}
+
+// Whatever stands on the lines around an answer, the answer is the same.
+func FuzzProbeBetweenNoise(f *testing.F) {
+	const answer = marker + `{"node":"rabbit@rmq1","store":"khepri","running":true,"disc":["rabbit@rmq1","rabbit@rmq2"]}`
+	want, err := parseProbe([]byte(answer))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, noise := range noises {
+		f.Add([]byte(noise), []byte(noise))
+	}
+	f.Fuzz(func(t *testing.T, before, after []byte) {
+		if bytes.Contains(after, []byte(marker)) {
+			t.Skip("that is another answer")
+		}
+		output := slices.Concat(before, []byte(answer+"\n"), after)
+		if got, err := parseProbe(output); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %+v (%v)", output, got, err)
+		}
+	})
 }

@@ -5,39 +5,88 @@ import (
 	"strings"
 )
 
-// Capabilities are what differs between versions and stores, in the only place that knows.
+// Capabilities are what differs between versions and stores. The table below is the only place that knows; its test
+// holds the cells against what real brokers of that version printed.
 type Capabilities struct {
-	// RAMNodes: join_cluster --ram and change_cluster_node_type exist and work.
-	// Fixtures: 3.8.9/join-ram, 3.10.8/join-ram, 4.0.5/join-ram (0); 4.3.6/join-ram, 4.3.6/change_type-ram (64).
+	// RAMNodes: join_cluster --ram and change_cluster_node_type make RAM nodes. Khepri has none: 4.0 to 4.2 say so after
+	// they wiped the joiner (rabbit_db_cluster:join/2), and 4.3 no longer has the commands.
 	RAMNodes bool
-	// ForgetLeavesReplicas: forget_cluster_node leaves the replicas of quorum queues behind as ghosts, so they are
-	// shrunk first. Measured on 3.8.9: "Raft State":"noproc", and a later grow does nothing.
+	// StopsForJoin: join_cluster stops a running application by itself, and starts it again. Before, it refuses.
+	StopsForJoin bool
+	// JoinsAsBlank: whether a join is possible is decided as if the joiner had been reset already. Before, the feature
+	// flags that are on at it count as well.
+	JoinsAsBlank bool
+	// RejoinResets: join_cluster of a node that is a member already does not say so; it resets the node and adds it anew.
+	RejoinResets bool
+	// FailedJoinWipes: join_cluster through a member whose application is stopped fails after it wiped the joiner.
+	FailedJoinWipes bool
+	// NeedsMajority: every change of membership needs a majority of the members.
+	NeedsMajority bool
+	// ForgetLeavesReplicas: forget_cluster_node leaves the replicas of quorum queues behind as ghosts ("Raft State":
+	// "noproc", and a later grow does nothing), so they are shrunk first.
 	ForgetLeavesReplicas bool
+	// Streams: there are streams, and rabbitmq-streams to give them replicas.
+	Streams bool
+	// ForgetResets: forget_cluster_node also resets a stopped node that it reaches.
+	ForgetResets bool
+	// StoppedKnowsPeers: a node whose application is stopped still lists the members. Khepri's does not: ask a peer.
+	StoppedKnowsPeers bool
+	// OnlyKhepri: there is no other metadata store, and a join to a cluster on Mnesia would move that one to Khepri.
+	OnlyKhepri bool
+	// LogsToStdout: the CLI's own log lines come out on standard output, between the lines of the answer; before, on
+	// standard error.
+	LogsToStdout bool
 }
 
-// capabilities has a row for each version from which something differs, oldest first. A newer version than the last
-// row's is taken to behave like it.
-var capabilities = []struct {
-	major, minor int
+// Line is a row of the table: what holds from a version on, for one store, until the next row of the store.
+type Line struct {
+	Since  string // the first version
+	Store  Store
+	Record string // the directory of testdata that proves it; none where it was read from RabbitMQ's source
 	Capabilities
-}{
-	{3, 0, Capabilities{RAMNodes: true, ForgetLeavesReplicas: true}},
-	{3, 10, Capabilities{RAMNodes: true}},
-	{4, 3, Capabilities{}},
 }
 
-// CapabilitiesOf returns what the version and the store of a node can do.
+// Lines is the table, oldest first. A version that is newer than its store's last line is taken to behave like that one,
+// except in what the node says of itself (Status.Can).
+var Lines = []Line{
+	{"3.8", Mnesia, "3.8.9", Capabilities{RAMNodes: true, ForgetLeavesReplicas: true, StoppedKnowsPeers: true}},
+	{"3.10", Mnesia, "3.10.8", Capabilities{Streams: true, RAMNodes: true, StoppedKnowsPeers: true}},
+	{"4.0", Mnesia, "4.0.5", Capabilities{Streams: true, RAMNodes: true, StopsForJoin: true, StoppedKnowsPeers: true, LogsToStdout: true}},
+	{"4.0", Khepri, "", Capabilities{Streams: true, StopsForJoin: true, RejoinResets: true, FailedJoinWipes: true, NeedsMajority: true, ForgetResets: true, LogsToStdout: true}},
+	{"4.3", Khepri, "4.3.6", Capabilities{Streams: true, StopsForJoin: true, JoinsAsBlank: true, RejoinResets: true, FailedJoinWipes: true, NeedsMajority: true, ForgetResets: true, OnlyKhepri: true, LogsToStdout: true}},
+}
+
+// CapabilitiesOf returns what a node can do: by the table, and by its own word where it gave one.
 func CapabilitiesOf(s Status) Capabilities {
-	major, minor := versionOf(s.Version)
-	found := capabilities[0].Capabilities
-	for _, row := range capabilities {
-		if major > row.major || (major == row.major && minor >= row.minor) {
-			found = row.Capabilities
+	var found *Line
+	for i, line := range Lines {
+		if line.Store == s.Store && (found == nil || !older(s.Version, line.Since)) {
+			found = &Lines[i]
 		}
 	}
-	// Khepri has no RAM nodes on any version; 4.0 to 4.2 say so only after they wiped the joiner (rabbit_db_cluster:join/2).
-	found.RAMNodes = found.RAMNodes && s.Store == Mnesia
-	return found
+	if found == nil {
+		return Capabilities{}
+	}
+	c := found.Capabilities
+	for _, own := range []struct {
+		said *bool
+		into *bool
+	}{{s.Can.RAMNodes, &c.RAMNodes}, {s.Can.JoinAsBlank, &c.JoinsAsBlank}, {s.Can.Streams, &c.Streams}} {
+		if own.said != nil {
+			*own.into = *own.said
+		}
+	}
+	if s.Can.Mnesia != nil {
+		c.OnlyKhepri = !*s.Can.Mnesia
+	}
+	return c
+}
+
+// older tells whether a version comes before another, by their first two numbers.
+func older(version, than string) bool {
+	major, minor := versionOf(version)
+	thanMajor, thanMinor := versionOf(than)
+	return major < thanMajor || (major == thanMajor && minor < thanMinor)
 }
 
 func versionOf(version string) (major, minor int) {

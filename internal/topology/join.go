@@ -132,9 +132,7 @@ func (p *planner) checkJoin(node string, step Step) {
 		p.checkResolve(node, member)
 		p.checkResolve(member, node)
 	}
-	if major(view.Version) != major(seed.Version) {
-		p.refusal.refuse(RuleVersion, node, "Bring both to the same version.", "it runs RabbitMQ %s, and %s runs %s", view.Version, p.seed(), seed.Version)
-	}
+	p.checkVersion(node)
 	if step.Type == RAM && !seed.RAMAllowed {
 		p.refusal.refuse(RuleType, node, `Use type = "disc".`, "%s runs RabbitMQ %s, which has no RAM nodes on its metadata store", p.seed(), seed.Version)
 	}
@@ -157,9 +155,4 @@ func (p *planner) checkLeftBehind(node string) {
 
 func without(members map[string]Type, node string) []string {
 	return slices.DeleteFunc(sortedKeys(members), func(other string) bool { return other == node })
-}
-
-func major(version string) string {
-	head, _, _ := strings.Cut(version, ".")
-	return head
 }

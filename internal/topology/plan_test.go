@@ -25,6 +25,8 @@ import (
 //
 // A node that runs and says nothing else lists and sees itself, holds nothing, has cookie A and version 3.10.8. Words:
 // lists, sees, cut, discovers (lists of nodes), unresolved=rmq2, resolves=rmq2:10.0.0.2+fd00::2, at=10.0.0.1 (its addresses), name, id, cookie, version, why; khepri, minority,
+// mnesialess (its version has Khepri only), flags=a,b-,c* (that it knows: on, off, on but not when it was reset; of the
+// application rabbit, or of another as in shovel:a), without=shovel (applications that it has not loaded),
 // unseen (not inspected), holds=vhost_orders, queue=classic:rmq1+rmq2:3:120 (copies, count, messages; also exclusive, and
 // lame=rmq2 for replicas that do not work although their node runs),
 // lacks=rmq3:2 (queues without a replica there). What is wanted: nodes, and only, loss, grow, name, id, peers, leaving.
@@ -219,6 +221,15 @@ func viewed(t *testing.T, d *datadriven.TestData, node string, words []string) V
 			v.Why = strings.ReplaceAll(value, "_", " ")
 		case "khepri":
 			v.Khepri, v.RAMAllowed, v.Version = true, false, "4.3.6"
+		case "mnesialess":
+			v.OnlyKhepri = true
+		case "flags":
+			v.Flags = flags(value)
+			if v.Applications == nil {
+				v.Applications = []string{"rabbit", "shovel"}
+			}
+		case "without":
+			v.Applications = []string{"rabbit"}
 		case "minority":
 			v.NoMajority = true
 		case "unseen":
@@ -234,6 +245,22 @@ func viewed(t *testing.T, d *datadriven.TestData, node string, words []string) V
 		}
 	}
 	return v
+}
+
+func flags(list string) map[string]Flag {
+	known := map[string]Flag{}
+	for _, text := range strings.Split(list, ",") {
+		name := strings.TrimRight(text, "-*")
+		flag := Flag{Application: "rabbit", On: !strings.HasSuffix(text, "-"), Stays: !strings.HasSuffix(text, "-")}
+		if application, rest, other := strings.Cut(name, ":"); other {
+			flag.Application, name = application, rest
+		}
+		if strings.HasSuffix(text, "*") {
+			flag.Stays = false
+		}
+		known[name] = flag
+	}
+	return known
 }
 
 func queue(t *testing.T, text string) QueueGroup {

@@ -81,10 +81,14 @@ type View struct {
 	CookieHash string
 	Khepri     bool
 	RAMAllowed bool // the version and store have RAM nodes
+	OnlyKhepri bool // the version has no other store
 	NoMajority bool // its metadata store cannot take writes
 	// Lacks counts, for each member that it sees running, the quorum queues and streams without a replica there that
 	// could have one; nil when it was not asked.
 	Lacks map[string]int
+
+	Flags        map[string]Flag // by name; nil when they were not read
+	Applications []string        // that the node has loaded
 
 	Holds     *Holdings // what it, or its cluster, holds; nil when not inspected
 	Discovers []string  // whom its own peer discovery would make it join when it starts blank
