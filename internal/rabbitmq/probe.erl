@@ -41,7 +41,7 @@ Metrics = fun() -> D = fun(N) -> list_to_atom([36 | integer_to_list(N)]) end, U 
 Count = fun(Q, asked) -> T(fun() -> [{messages, Mc}] = rpc:call(Home(Q), rabbit_amqqueue, info, [Q, [messages]], 5000), true = is_integer(Mc), Mc end, -1);
   (Q, Stats) -> case lists:member(Home(Q), [node() | nodes()]) of true -> maps:get(amqqueue:get_name(Q), Stats, 0); false -> -1 end end,
 %% Replicas of a quorum queue that do not work although their node runs. A node that does not tell counts as working.
-Alive = fun() -> {Rs, _} = rpc:multicall([node() | nodes()], rabbit_quorum_queue, all_replica_states, [], 5000), maps:from_list([{N, Sts} || {N, Sts} <- Rs, is_map(Sts)]) end,
+ReplicaStates = fun() -> {Rs, _} = rpc:multicall([node() | nodes()], rabbit_quorum_queue, all_replica_states, [], 5000), maps:from_list([{N, Sts} || {N, Sts} <- Rs, is_map(Sts)]) end,
 Lame = fun(Q, Cs, Live) -> case amqqueue:get_pid(Q) of {Name, _} -> [N || N <- Cs, maps:is_key(N, Live), not lists:member(maps:get(Name, maps:get(N, Live), none), [leader, follower, promotable, non_voter])]; _ -> [] end end,
 Group = fun(Q, Counted, Live, Acc) ->
   Cs0 = Copies(Q),
@@ -53,7 +53,7 @@ Group = fun(Q, Counted, Live, Acc) ->
 %% Counts and the first names: a broker may have a hundred thousand of anything.
 Some = fun(L) -> #{count => length(L), names => lists:sublist(L, 20)} end,
 Inventory = fun() -> VHs = rabbit_vhost:list_names(),
-  Qs = lists:append([Queues(V) || V <- VHs]), Counted = case length(Qs) =< 2000 of true -> asked; false -> T(Metrics, maps:new()) end, Live = T(Alive, maps:new()),
+  Qs = lists:append([Queues(V) || V <- VHs]), Counted = case length(Qs) =< 2000 of true -> asked; false -> T(Metrics, maps:new()) end, Live = T(ReplicaStates, maps:new()),
   Gs = lists:foldl(fun(Q, Acc) -> Group(Q, Counted, Live, Acc) end, maps:new(), Qs),
   DefV = B(T(fun() -> {ok, V} = application:get_env(rabbit, default_vhost), V end, <<"/">>)),
   DefU = B(T(fun() -> {ok, U} = application:get_env(rabbit, default_user), U end, <<"guest">>)),

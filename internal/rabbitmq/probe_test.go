@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"bytes"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,24 @@ func TestProbeExpressionSurvivesEveryShell(t *testing.T) {
 		if strings.Contains(text, left) {
 			t.Errorf("%s was not replaced", left)
 		}
+	}
+}
+
+// Erlang compares what is bound twice instead of binding it anew, and the whole expression fails at that on every version.
+func TestProbeBindsEveryNameOnce(t *testing.T) {
+	bound := map[string]bool{}
+	for line := range strings.Lines(probeSource) {
+		name, _, is := strings.Cut(line, " = ")
+		if !is || !regexp.MustCompile(`^[A-Z]\w*$`).MatchString(name) {
+			continue
+		}
+		if bound[name] {
+			t.Errorf("%s is bound twice", name)
+		}
+		bound[name] = true
+	}
+	if len(bound) < 20 {
+		t.Errorf("only %d names were found", len(bound))
 	}
 }
 
