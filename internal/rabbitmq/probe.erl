@@ -126,7 +126,6 @@ Flags = fun() -> Reg = case X(rabbit_ff_registry_wrapper, list, 1) of true -> ra
 Abilities = #{mnesia => X(rabbit_mnesia, status, 0),
   %% is_permitted would write a warning into the broker's log at each question.
   ram_nodes => not Kh andalso X(rabbit_mnesia, change_cluster_node_type, 1) andalso T(fun() -> not rabbit_feature_flags:is_enabled(ram_node_type) end, true),
-  streams => X(rabbit_stream_queue, add_replica, 3),
   join_as_blank => X(rabbit_ff_controller, check_node_compatibility, 2)},
 %% paused: the process that waits to start the application again after RabbitMQ stopped it itself (rabbit_node_monitor).
 R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting() end, false),

@@ -121,7 +121,6 @@ type Status struct {
 		Mnesia      *bool `json:"mnesia"`
 		RAMNodes    *bool `json:"ram_nodes"`
 		JoinAsBlank *bool `json:"join_as_blank"`
-		Streams     *bool `json:"streams"`
 	} `json:"can"`
 
 	// Peers is nil when peer discovery was not asked for or gave no answer.

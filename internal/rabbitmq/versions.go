@@ -25,8 +25,6 @@ type Capabilities struct {
 	// ForgetLeavesReplicas: forget_cluster_node leaves the replicas of quorum queues behind as ghosts ("Raft State":
 	// "noproc", and a later grow does nothing), so they are shrunk first.
 	ForgetLeavesReplicas bool
-	// Streams: there are streams, and rabbitmq-streams to give them replicas.
-	Streams bool
 	// ForgetResets: forget_cluster_node also resets a stopped node that it reaches.
 	ForgetResets bool
 	// StoppedKnowsPeers: a node whose application is stopped still lists the members. Khepri's does not: ask a peer.
@@ -50,10 +48,10 @@ type Line struct {
 // except in what the node says of itself (Status.Can).
 var Lines = []Line{
 	{"3.8", Mnesia, "3.8.9", Capabilities{RAMNodes: true, ForgetLeavesReplicas: true, StoppedKnowsPeers: true}},
-	{"3.10", Mnesia, "3.10.8", Capabilities{Streams: true, RAMNodes: true, StoppedKnowsPeers: true}},
-	{"4.0", Mnesia, "4.0.5", Capabilities{Streams: true, RAMNodes: true, StopsForJoin: true, StoppedKnowsPeers: true, LogsToStdout: true}},
-	{"4.0", Khepri, "", Capabilities{Streams: true, StopsForJoin: true, RejoinResets: true, FailedJoinWipes: true, NeedsMajority: true, ForgetResets: true, LogsToStdout: true}},
-	{"4.3", Khepri, "4.3.6", Capabilities{Streams: true, StopsForJoin: true, JoinsAsBlank: true, RejoinResets: true, FailedJoinWipes: true, NeedsMajority: true, ForgetResets: true, OnlyKhepri: true, LogsToStdout: true}},
+	{"3.10", Mnesia, "3.10.8", Capabilities{RAMNodes: true, StoppedKnowsPeers: true}},
+	{"4.0", Mnesia, "4.0.5", Capabilities{RAMNodes: true, StopsForJoin: true, StoppedKnowsPeers: true, LogsToStdout: true}},
+	{"4.0", Khepri, "", Capabilities{StopsForJoin: true, RejoinResets: true, FailedJoinWipes: true, NeedsMajority: true, ForgetResets: true, LogsToStdout: true}},
+	{"4.3", Khepri, "4.3.6", Capabilities{StopsForJoin: true, JoinsAsBlank: true, RejoinResets: true, FailedJoinWipes: true, NeedsMajority: true, ForgetResets: true, OnlyKhepri: true, LogsToStdout: true}},
 }
 
 // CapabilitiesOf returns what a node can do: by the table, and by its own word where it gave one.
@@ -71,7 +69,7 @@ func CapabilitiesOf(s Status) Capabilities {
 	for _, own := range []struct {
 		said *bool
 		into *bool
-	}{{s.Can.RAMNodes, &c.RAMNodes}, {s.Can.JoinAsBlank, &c.JoinsAsBlank}, {s.Can.Streams, &c.Streams}} {
+	}{{s.Can.RAMNodes, &c.RAMNodes}, {s.Can.JoinAsBlank, &c.JoinsAsBlank}} {
 		if own.said != nil {
 			*own.into = *own.said
 		}

@@ -85,7 +85,7 @@ func TestVersionsSayWhatTheTableSays(t *testing.T) {
 		}
 		s := recording{t, line.Record}.probe("probe-code")
 		s.Version, s.Store = line.Since, line.Store // no node runs that would tell
-		if s.Can.RAMNodes == nil || s.Can.JoinAsBlank == nil || s.Can.Mnesia == nil || s.Can.Streams == nil {
+		if s.Can.RAMNodes == nil || s.Can.JoinAsBlank == nil || s.Can.Mnesia == nil {
 			t.Fatalf("%s says only %+v of itself", line.Record, s.Can)
 		}
 		if got := CapabilitiesOf(s); got != line.Capabilities {
