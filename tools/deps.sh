@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests use and this machine lacks: a line for each, nothing when all are there.
+# Arguments are packages that are wanted besides.
 set -euo pipefail
 
 packages=(
@@ -7,6 +8,7 @@ packages=(
 	systemd-container debootstrap iproute2 nftables
 	# the transport tests: a real sshd, what changes accounts, and every shell a login may have
 	openssh-server openssh-client sudo opendoas fish tcsh zsh dash
+	"$@"
 )
 
 command -v dpkg-query >/dev/null || {
