@@ -60,7 +60,7 @@ func TestClusterIsDestroyedWithoutSomeHostsOnEveryVersion(t *testing.T) {
 		}
 	})
 
-	w.tell("on_destroy = keep gives it up", func(t *testing.T) {
+	w.tell("on_destroy = keep gives it up", func(*testing.T) {
 		w.write(hcl{members: entries(rmq1, rmq3), attributes: "name = \"orders\"\n  on_destroy = \"keep\""})
 		w.run("apply", "-no-color", "-auto-approve", "-refresh=false").succeeds().within(bound)
 		w.run("destroy", "-no-color", "-auto-approve", "-refresh=false").succeeds().within(bound)

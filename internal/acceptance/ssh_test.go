@@ -94,7 +94,7 @@ func TestBehindTwoBastionsOnEveryVersion(t *testing.T) {
 		areOneCluster(t, rmq1, rmq2)
 		areAlone(t, rmq3)
 	})
-	w.tell("an ssh_config that names the hops", func(t *testing.T) {
+	w.tell("an ssh_config that names the hops", func(*testing.T) {
 		config := w.file("ssh_config", fmt.Sprintf("Host %s\n  ProxyJump %s\nHost 10.77.*.*\n  User nosudo\n  IdentityFile %s\n  UserKnownHostsFile %s\nMatch host %s,%s\n", strings.Join([]string{rmq1.Address(), rmq2.Address(), rmq3.Address()}, " "),
 			lab.User+"@"+b1.Address()+","+lab.User+"@"+b2.Address(), suite.lab.PrivateKeyFile(), known, b1.Address(), b2.Address()))
 		w.write(hcl{ssh: fmt.Sprintf("user = null\n    private_key_file = null\n    known_hosts_files = null\n    ssh_config_file = %q", config), members: entries(rmq1, rmq2)})

@@ -84,7 +84,7 @@ func measureReal(ctx context.Context, r *results, cli *cli, rounds, forms int) (
 	}
 	defer func() { err = errors.Join(err, l.Down()) }()
 	s := &stage{lab: l, cli: cli, dir: filepath.Join(cli.dir, "stage")}
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return err
 	}
 	// Forming comes first: the checks are then made on what was formed last.

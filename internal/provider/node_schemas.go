@@ -5,7 +5,6 @@ import (
 
 	aschema "github.com/hashicorp/terraform-plugin-framework/action/schema"
 	dschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
-	lschema "github.com/hashicorp/terraform-plugin-framework/list/schema"
 	rschema "github.com/hashicorp/terraform-plugin-framework/resource/schema"
 )
 
@@ -65,29 +64,6 @@ func actionAttributes(from map[string]rschema.Attribute) map[string]aschema.Attr
 			to[name] = aschema.SingleNestedAttribute{Optional: true, Attributes: actionAttributes(a.Attributes), MarkdownDescription: a.MarkdownDescription, Validators: a.Validators}
 		default:
 			panic(fmt.Sprintf("no action attribute for %T", a))
-		}
-	}
-	return to
-}
-
-func listAttributes(from map[string]rschema.Attribute) map[string]lschema.Attribute {
-	to := map[string]lschema.Attribute{}
-	for name, a := range from {
-		switch a := a.(type) {
-		case rschema.StringAttribute:
-			to[name] = lschema.StringAttribute{Required: a.Required, Optional: !a.Required, MarkdownDescription: a.MarkdownDescription, Validators: a.Validators}
-		case rschema.BoolAttribute:
-			to[name] = lschema.BoolAttribute{Required: a.Required, Optional: !a.Required, MarkdownDescription: a.MarkdownDescription}
-		case rschema.Int32Attribute:
-			to[name] = lschema.Int32Attribute{Required: a.Required, Optional: !a.Required, MarkdownDescription: a.MarkdownDescription, Validators: a.Validators}
-		case rschema.ListAttribute:
-			to[name] = lschema.ListAttribute{Required: a.Required, Optional: !a.Required, ElementType: a.ElementType, MarkdownDescription: a.MarkdownDescription, Validators: a.Validators}
-		case rschema.MapAttribute:
-			to[name] = lschema.MapAttribute{Optional: true, ElementType: a.ElementType, MarkdownDescription: a.MarkdownDescription, Validators: a.Validators}
-		case rschema.SingleNestedAttribute:
-			to[name] = lschema.SingleNestedAttribute{Optional: true, Attributes: listAttributes(a.Attributes), MarkdownDescription: a.MarkdownDescription, Validators: a.Validators}
-		default:
-			panic(fmt.Sprintf("no list attribute for %T", a))
 		}
 	}
 	return to

@@ -94,11 +94,11 @@ func TestClusterStatusIsTheSameWhenPrettyOrColoured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var any map[string]any
-	if err := json.Unmarshal([]byte(stdout), &any); err != nil {
+	var object map[string]any
+	if err := json.Unmarshal([]byte(stdout), &object); err != nil {
 		t.Fatal(err)
 	}
-	pretty, _ := json.MarshalIndent(any, "", "  ")
+	pretty, _ := json.MarshalIndent(object, "", "  ")
 	for name, text := range map[string]string{"pretty": string(pretty), "coloured": "\x1b[1m" + stdout + "\x1b[0m", "with \\r\\n": strings.ReplaceAll(string(pretty), "\n", "\r\n")} {
 		if got, err := ParseClusterStatus(text); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v (%v)", name, got, err)

@@ -92,7 +92,7 @@ func (s Snapshot) together(a, b string) bool {
 // neither to be started by hand nor to be forgotten. When others start now, it may see enough of them afterwards.
 func (p *planner) checkPaused() {
 	for _, node := range sortedKeys(p.seen) {
-		if p.seen[node].State != Paused || !p.wish.wants(node) && !(p.based && p.base.has(node)) {
+		if p.seen[node].State != Paused || !p.wish.wants(node) && (!p.based || !p.base.has(node)) {
 			continue
 		}
 		if p.starts() {

@@ -23,7 +23,7 @@ const mainStory = "TestClusterLife" + labtest.OnEveryVersion
 // story: what differs between command lines does not differ between versions of RabbitMQ.
 func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) {
 	if len(clis) == 0 {
-		return false, errors.New("usage: tiers -matrix CLI...")
+		return false, errors.New("usage: tiers -matrix CLI [CLI]")
 	}
 
 	releases, err := releases()
