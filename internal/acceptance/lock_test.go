@@ -3,11 +3,59 @@
 package acceptance
 
 import (
+	"context"
 	"os"
+	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
+
+// Two applies of two workspaces at once: one waits for the other, or says for whom it waited in vain.
+func TestTwoAppliesTakeTurns(t *testing.T) {
+	full(t)
+	rmq1, rmq2, rmq3 := blank(t)
+	everybody := hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "orders"`}
+	one, other, hasty := newWorkspace(t), newWorkspace(t), newWorkspace(t)
+	one.write(everybody)
+	other.write(everybody)
+	everybody.attributes += "\n  timeouts = { create = \"3s\" }"
+	hasty.write(everybody)
+
+	var waiting, inVain outcome
+	var others sync.WaitGroup
+	first := one.watch(func(ctx context.Context, _ *exec.Cmd, log string) {
+		for line := range follow(ctx, log) {
+			if c, ok := parseChange(line); ok && c.starts && strings.Contains(c.args, "stop_app") {
+				break
+			}
+		}
+		others.Go(func() { waiting = other.apply() })
+		inVain = hasty.apply()
+	}, "apply", "-no-color", "-auto-approve")
+	others.Wait()
+
+	first.succeeds()
+	waiting.succeeds()
+	inVain.fails("Unable to create the cluster", "another run is changing this cluster: host "+rmq1.Address()+" is locked by ", "process ", " on the host", "Nothing was done by this one")
+	for name, o := range map[string]outcome{"the one that waited": waiting, "the one that waited in vain": inVain} {
+		if c := o.changes(); len(c) > 0 {
+			t.Errorf("%s ran %q", name, c)
+		}
+		if !strings.Contains(o.logged(), "waiting for another run that changes this cluster") {
+			t.Errorf("%s does not say in its log that it waits", name)
+		}
+	}
+	isFormed(t, rmq1, rmq2, rmq3)
+	one.planIsEmpty()
+	other.planIsEmpty()
+	for _, h := range suite.lab.Hosts() {
+		if left := on(t, h, "sh", "-c", "ps -eo args= | grep -c 'rabbitmq-topology-hold[s]' || true"); strings.TrimSpace(left) != "0" {
+			t.Errorf("on %s a lock is still held: %s", h.Name(), left)
+		}
+	}
+}
 
 // logged is what the provider logged.
 func (o outcome) logged() string {
