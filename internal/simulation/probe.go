@@ -102,6 +102,9 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 		"cluster_id": id, "partitions": partitions, "cookie_hash": b.cookieHash(), "maintenance": "regular",
 		"data_dir": "/var/lib/rabbitmq/mnesia/" + b.Name, "boot": b.boot, "resolves": resolves, "under_way": []string{}, "addresses": []string{"127.0.0.1", b.fleet.address(b.Name[strings.Index(b.Name, "@")+1:])}, "peers": nil, "inventory": nil,
 		"paused": false, "lacking": nil, "overview": nil, "hints": nil, "lag": nil,
+		"can": map[string]any{"mnesia": b.version.typed(), "ram_nodes": b.version.typed() && !b.version.Khepri, "join_as_blank": !b.version.typed()},
+		// Flags of its own it has none: a join is judged by the versions, as where they cannot be read.
+		"flags": nil,
 	}
 	if runs && slices.Contains(want, "replicas") {
 		answer["lacking"] = b.lacking(sees)

@@ -23,6 +23,7 @@ func (c call) rabbitmqctl() reply {
 			target, rest = rest[1], rest[1:]
 		case rest[0] == "-q" || rest[0] == "-s":
 			quiet = true
+		case rest[0] == "--longnames" && strings.Contains(target[strings.Index(target, "@"):], "."):
 		default:
 			args = append(args, rest[0])
 		}
