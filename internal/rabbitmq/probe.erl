@@ -117,15 +117,18 @@ Stream = fun(Q) -> {resource, VH, _, Nm} = amqqueue:get_name(Q), Ps = T(fun() ->
   #{vhost => VH, name => Nm, has => case Mine of [O] -> Offset(O); _ -> -3 end, leader => case Lead of [W] -> Offset(W); _ -> -3 end} end,
 Lag = fun() -> [case T(fun() -> amqqueue:get_type(Q) end, classic) of rabbit_stream_queue -> Stream(Q); _ -> Quorum(Q) end || VH <- rabbit_vhost:list_names(), Q <- Queues(VH),
   lists:member(T(fun() -> amqqueue:get_type(Q) end, classic), [rabbit_quorum_queue, quorum, rabbit_stream_queue]), lists:member(node(), Copies(Q))] end,
+%% Whether the registry of feature flags may be asked. Before the boot has built it, whoever asks builds it, and then two
+%% wait for each other: on 3.10 the boot never ends, because the one it has to wait for is the one who asked.
+Askable = T(fun() -> rabbit_ff_registry:is_registry_initialized() end, false),
 %% The feature flags that the node knows, as the check of a join sees them: since 3.13 deprecated features are among them.
-Flags = fun() -> Reg = case X(rabbit_ff_registry_wrapper, list, 1) of true -> rabbit_ff_registry_wrapper; false -> rabbit_ff_registry end,
+Flags = fun() -> true = Askable, Reg = case X(rabbit_ff_registry_wrapper, list, 1) of true -> rabbit_ff_registry_wrapper; false -> rabbit_ff_registry end,
   On = Reg:list(enabled),
   #{applications => Bs([A || {A, _, _} <- application:loaded_applications()]),
   known => [#{name => B(N), application => B(maps:get(provided_by, P, rabbit)), kind => B(maps:get(stability, P, deprecated)), on => maps:is_key(N, On)} || {N, P} <- maps:to_list(Reg:list(all))]} end,
 %% What the node can do, asked of the code that would do it, so that versions nobody has seen yet answer for themselves.
 Abilities = #{mnesia => X(rabbit_mnesia, status, 0),
   %% is_permitted would write a warning into the broker's log at each question.
-  ram_nodes => not Kh andalso X(rabbit_mnesia, change_cluster_node_type, 1) andalso T(fun() -> not rabbit_feature_flags:is_enabled(ram_node_type) end, true),
+  ram_nodes => not Kh andalso X(rabbit_mnesia, change_cluster_node_type, 1) andalso not (Askable andalso T(fun() -> rabbit_feature_flags:is_enabled(ram_node_type) end, false)),
   join_as_blank => X(rabbit_ff_controller, check_node_compatibility, 2)},
 %% paused: the process that waits to start the application again after RabbitMQ stopped it itself (rabbit_node_monitor).
 R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting() end, false),
