@@ -37,7 +37,7 @@ func Recovery(w Wish, s Snapshot) string {
 	both := len(there) == 0
 	if both || stores[false] {
 		b.WriteString("- Mnesia: `systemctl stop rabbitmq-server`, `rabbitmqctl force_boot`, `systemctl start rabbitmq-server`. What the others changed after this one stopped is lost, and so are classic queues whose only copy is on them. " +
-			"(Or, with all members stopped, `rabbitmqctl forget_cluster_node --offline NODE` for each one that is gone. RabbitMQ 3.8 from Debian needs RABBITMQ_MNESIA_BASE=/var/lib/rabbitmq/mnesia before force_boot.)\n")
+			"(Or, with all members stopped, `rabbitmqctl forget_cluster_node --offline NODE` for each one that is gone.)\n")
 	}
 	if both || stores[true] {
 		b.WriteString("- Khepri: `systemctl restart --no-block rabbitmq-server`, and while it boots `rabbitmqctl force_standalone_khepri_boot`. The member becomes a cluster of one: what only the others had confirmed is lost, and quorum queues with most replicas on them stay unavailable.\n")
