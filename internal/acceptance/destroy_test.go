@@ -32,7 +32,7 @@ func TestClusterIsDestroyedWithoutSomeHostsOnEveryVersion(t *testing.T) {
 	ctl(t, rmq1, "add_vhost", "kept")
 
 	w.tell("one that is gone is forgotten, and the last keeps its data", func(t *testing.T) {
-		off(t, rmq2)
+		dies(t, rmq2, rmq1, rmq3)
 		o := w.run("plan", "-destroy", "-no-color").shows("forget rabbit@rmq2, which does not run, on rabbit@rmq1", "must lose its data directory first",
 			"take rabbit@rmq3 out of orders through rabbit@rmq1 and leave it blank and alone")
 		if o.code != 0 {
@@ -77,7 +77,7 @@ func TestMembersAreDestroyedWithoutSomeHostsOnEveryVersion(t *testing.T) {
 	w.blocks(nodes(hosts...) + memberBlocks(""))
 	w.mustApply()
 	ctl(t, rmq1, "add_vhost", "kept")
-	off(t, rmq3)
+	off(t, rmq3) // its peers have not noticed it when the provider comes
 	w.run("destroy", "-no-color", "-auto-approve", "-refresh=false", "-parallelism=10").succeeds().within(2 * bound)
 	areAlone(t, rmq1, rmq2)
 	kept := 0

@@ -95,9 +95,7 @@ func TestPausedMinorityOnEveryVersion(t *testing.T) {
 		t.Skip("Khepri does not pause members")
 	}
 	rmq1, rmq2, rmq3 := blank(t)
-	for _, h := range []*lab.Host{rmq1, rmq2, rmq3} {
-		configure(t, h, "cluster_partition_handling = pause_minority")
-	}
+	each([]*lab.Host{rmq1, rmq2, rmq3}, func(h *lab.Host) { configure(t, h, "cluster_partition_handling = pause_minority") })
 	w := newWorkspace(t)
 	w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "orders"`})
 	w.mustApply()

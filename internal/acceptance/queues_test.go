@@ -143,3 +143,14 @@ func off(t *testing.T, hosts ...*lab.Host) {
 		}
 	}
 }
+
+// dies makes a host lose power, and has its peers notice it, which takes them a minute by themselves: until then they
+// see it run, and so does the product.
+func dies(t *testing.T, h *lab.Host, peers ...*lab.Host) {
+	t.Helper()
+	off(t, h)
+	for _, p := range peers {
+		ctl(t, p, "eval", fmt.Sprintf("erlang:disconnect_node('%s').", h.NodeName()))
+		eventually(t, p.Name()+" does not see "+h.Name(), func() bool { return !sees(t, p, h) })
+	}
+}

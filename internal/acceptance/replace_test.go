@@ -50,7 +50,7 @@ func TestDeadHostIsReplacedOnEveryVersion(t *testing.T) {
 	})
 
 	w.tell("a host that is gone for good is forgotten once it is taken out", func(t *testing.T) {
-		off(t, rmq3)
+		dies(t, rmq3, rmq1, rmq2)
 		// It is still wished.
 		w.planShows("running = false -> true", "Not ready yet to change the cluster: rabbit@rmq3: the host cannot be reached", "take the node out of the configuration when its host is gone for good")
 		write(`replicas = "grow"`, rmq1, rmq2)
@@ -81,7 +81,7 @@ func TestDeadHostIsReplacedOnEveryVersion(t *testing.T) {
 
 	w.tell("another host takes its place: the join comes first and the forget last", func(t *testing.T) {
 		rmq4 := addHost(story, "rmq4")
-		off(t, rmq3)
+		dies(t, rmq3, rmq1, rmq2)
 		write(`replicas = "grow"`, rmq1, rmq2, rmq4)
 		o := w.mustApply()
 		c := o.changes()
