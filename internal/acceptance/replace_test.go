@@ -35,7 +35,7 @@ func TestDeadHostIsReplacedOnEveryVersion(t *testing.T) {
 
 	w.tell("grow is planned where replicas are missing, and done once", func(t *testing.T) {
 		write(`replicas = "grow"`, rmq1, rmq2, rmq3)
-		w.planShows(`+ replicas`, "grow the quorum queues and streams onto rabbit@rmq3 (replicas missing there: ")
+		w.planShows(`replicas = "none" -> "grow"`, "grow the quorum queues and streams onto rabbit@rmq3 (replicas missing there: ")
 		w.mustApplyPlan()
 		areOn(t, queues, rmq1, rmq2, rmq3)
 		w.planIsEmpty()

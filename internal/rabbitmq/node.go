@@ -215,8 +215,10 @@ func (n *Node) GrowQueues(ctx context.Context, other string) (string, error) {
 }
 
 // AddStreamReplica gives a stream a replica on another member that runs. 3.8 has no streams, so that it is never asked.
+// Debian leaves the program rabbitmq-streams out up to 4.0 (seen on 3.10.8); rabbitmqctl is the same program, told which of
+// its names it has.
 func (n *Node) AddStreamReplica(ctx context.Context, s Stream, other string) error {
-	return n.change(ctx, n.tool("rabbitmq-streams", "add_replica", "--vhost", s.VHost, s.Name, other)...)
+	return n.change(ctx, n.tool("rabbitmqctl", "--script-name", "rabbitmq-streams", "add_replica", "--vhost", s.VHost, s.Name, other)...)
 }
 
 // IsKind tells whether err is a RabbitMQ command's failure of one of these kinds.

@@ -620,6 +620,18 @@ func (b *Broker) DeclareQueue(kind, name string, messages int, on ...string) {
 	})
 }
 
+// Replicas are the members with a copy of a queue.
+func (b *Broker) Replicas(queue string) (members []string) {
+	b.fleet.mu.Lock()
+	defer b.fleet.mu.Unlock()
+	for _, q := range b.store.queues {
+		if q.name == queue {
+			members = slices.Sorted(slices.Values(q.copies))
+		}
+	}
+	return members
+}
+
 // Members is the node's own member list, and whether it runs.
 func (b *Broker) Members() (members []string, runs bool) {
 	b.fleet.mu.Lock()

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -205,6 +206,25 @@ func TestDissolvesWithQuorumQueues(t *testing.T) {
 		w.fleet.Broker(node(1)).DeclareQueue("quorum", "qq", 9, nodes(1, 3)...)
 		if err := w.tf.Destroy(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// A new member gets replicas of quorum queues and streams when that is asked for, on hosts without a program
+// rabbitmq-streams.
+func TestGrowsQueues(t *testing.T) {
+	onEachVersion(t, func(t *testing.T, v Version) {
+		w := newWorld(t, v, 3)
+		w.apply(w.cluster(nil, nodes(1, 2)...))
+		kinds := map[string]string{"quorum": "qq", "stream": "st"}
+		for kind, name := range kinds {
+			w.fleet.Broker(node(1)).DeclareQueue(kind, name, 9, nodes(1, 2)...)
+		}
+		w.apply(w.cluster(map[string]any{"replicas": "grow"}, nodes(1, 3)...))
+		for _, name := range kinds {
+			if have := w.fleet.Broker(node(1)).Replicas(name); !slices.Equal(have, nodes(1, 3)) {
+				t.Errorf("%s has replicas on %v", name, have)
+			}
 		}
 	})
 }

@@ -21,6 +21,8 @@ func (c call) rabbitmqctl() reply {
 		switch {
 		case rest[0] == "-n" && len(rest) > 1:
 			target, rest = rest[1], rest[1:]
+		case rest[0] == "--script-name" && len(rest) > 2 && rest[1] == "rabbitmq-streams" && rest[2] == "add_replica":
+			rest = rest[1:] // Debian has no rabbitmq-streams (3.10.8)
 		case rest[0] == "-q" || rest[0] == "-s":
 			quiet = true
 		case rest[0] == "--longnames" && strings.Contains(target[strings.Index(target, "@"):], "."):

@@ -106,7 +106,7 @@ func (b *Broker) unknown(format string, args ...any) outcome {
 func (c call) run() reply {
 	b := c.host
 	switch program := c.argv[0]; program {
-	case "rabbitmqctl", "rabbitmq-queues", "rabbitmq-streams", "rabbitmq-diagnostics":
+	case "rabbitmqctl", "rabbitmq-queues", "rabbitmq-diagnostics":
 		if c.user != "rabbitmq" && c.user != "root" {
 			return reply{code: 1, out: "Only root or rabbitmq should run " + program + "\n"}
 		}
