@@ -139,6 +139,8 @@ func (f *Fleet) tryLock(ctx context.Context, seen topology.Snapshot, holder stri
 				f.Report(ctx, fmt.Sprintf("%s, so nothing keeps two runs from changing it at once", err))
 			case errors.As(err, &taken) && strings.HasPrefix(taken.Holder, holder+", as process"):
 				// The same machine under two addresses.
+			case v.State == topology.Failed && !errors.As(err, &taken):
+				// It could not be read either, and what is said about that names the cause.
 			case failed == nil || errors.As(err, &taken):
 				failed = err
 			}
