@@ -7,9 +7,9 @@
 //	tiers -matrix CLI... the real tier's OnEveryVersion on every RabbitMQ in RELEASES, with each of these command lines
 //	tiers -summary FILE  runs nothing: says what the runs recorded in FILE came to
 //
-// RABBITMQ_TEST_RECORD is the FILE that a run adds to. RABBITMQ_TEST_SPREAD=1 spreads the stories of the matrix over the
-// versions: each is told once, in whole, and each version has the main job and its share of them. With RABBITMQ_LAB_REQUIRED=1 a real tier in which no test was
-// carried out is a failure.
+// RABBITMQ_TEST_RECORD is the FILE that a run adds to. With RABBITMQ_TEST_SPREAD=1 each story of the matrix is told once,
+// in whole, on the default version, or on the next one where that has not what it tells of; the others have the main job.
+// With RABBITMQ_LAB_REQUIRED=1 a real tier in which no test was carried out is a failure.
 package main
 
 import (

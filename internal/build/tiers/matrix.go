@@ -61,7 +61,7 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 
 		tests := stories
 		if os.Getenv("RABBITMQ_TEST_SPREAD") == "1" {
-			tests = append(shareOf(stories, i, len(releases)), passOn...)
+			tests = append(shareOf(stories, r), passOn...)
 			if !hadCore(before, r, describeCLI(ctx, first)) {
 				tests = append(tests, mainStory)
 			}
@@ -99,14 +99,16 @@ func runMatrix(ctx context.Context, out io.Writer, clis []string) (bool, error) 
 	return good && support(out, counts), nil
 }
 
-// releases are those in RELEASES, or all that the lab knows, newest first.
+// releases are those in RELEASES, or all that the lab knows: the default one, then the others, newest first.
 func releases() ([]lab.Release, error) {
 	wanted := strings.Fields(os.Getenv("RELEASES"))
 	if len(wanted) == 0 {
 		all := slices.Clone(lab.Releases)
 		slices.Reverse(all)
+		// The default one first: what it skips is passed on to one that has it.
+		all = slices.DeleteFunc(all, func(r lab.Release) bool { return r == lab.DefaultRelease })
 
-		return all, nil
+		return append([]lab.Release{lab.DefaultRelease}, all...), nil
 	}
 
 	var found []lab.Release
@@ -148,25 +150,14 @@ func listStories(ctx context.Context, packages []string) ([]string, error) {
 	return names, nil
 }
 
-// shareOf is what one of the releases gets of the stories when they are spread. The main story is not among them.
-func shareOf(stories []string, release, releases int) []string {
-	var share []string
-
-	i := 0
-
-	for _, name := range stories {
-		if name == mainStory {
-			continue
-		}
-
-		if i%releases == release {
-			share = append(share, name)
-		}
-
-		i++
+// shareOf is what a release gets of the stories when each is told once: the default release gets all. The main story,
+// which every release has anyway, is not among them.
+func shareOf(stories []string, r lab.Release) []string {
+	if r != lab.DefaultRelease {
+		return nil
 	}
 
-	return share
+	return slices.DeleteFunc(slices.Clone(stories), func(name string) bool { return name == mainStory })
 }
 
 // notTold are the stories that skipped themselves as a whole: a release does not have what they tell of.
