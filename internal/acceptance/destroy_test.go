@@ -10,8 +10,8 @@ import (
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
 )
 
-// bound is what no run takes whose hosts are gone, on a machine with far too much to do: a host that is silent is waited
-// for 15 seconds, and each step of a destroy looks at all of them again.
+// bound is what no run takes whose hosts are gone, on a machine with far too much to do: each step of a
+// destroy looks again at all hosts.
 const bound = 4 * time.Minute
 
 func (o outcome) within(d time.Duration) outcome {
@@ -26,7 +26,7 @@ func (o outcome) within(d time.Duration) outcome {
 func TestClusterIsDestroyedWithoutSomeHostsOnEveryVersion(t *testing.T) {
 	everyVersion(t)
 	rmq1, rmq2, rmq3 := blank(t)
-	w := newWorkspace(t)
+	w := newWorkspace(t).hasty()
 	w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "orders"`})
 	w.mustApply()
 	ctl(t, rmq1, "add_vhost", "kept")
@@ -73,7 +73,7 @@ func TestMembersAreDestroyedWithoutSomeHostsOnEveryVersion(t *testing.T) {
 	everyVersion(t)
 	rmq1, rmq2, rmq3 := blank(t)
 	hosts := []*lab.Host{rmq1, rmq2, rmq3}
-	w := newWorkspace(t)
+	w := newWorkspace(t).hasty()
 	w.blocks(nodes(hosts...) + memberBlocks(""))
 	w.mustApply()
 	ctl(t, rmq1, "add_vhost", "kept")

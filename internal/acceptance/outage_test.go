@@ -44,7 +44,7 @@ func TestPowerCutOnEveryVersion(t *testing.T) {
 	rmq1, rmq2, rmq3 := blank(t)
 	hosts := []*lab.Host{rmq1, rmq2, rmq3}
 	notAtBoot(t, hosts...)
-	w := newWorkspace(t)
+	w := newWorkspace(t).hasty()
 	w.write(hcl{members: entries(hosts...), attributes: `name = "orders"`})
 	w.mustApply()
 	declare(t, rmq1, "classic", "classic", 30)

@@ -55,7 +55,7 @@ func sees(t *testing.T, h, other *lab.Host) bool {
 func TestPartitionOnEveryVersion(t *testing.T) {
 	everyVersion(t)
 	rmq1, rmq2, rmq3 := blank(t)
-	w := newWorkspace(t)
+	w := newWorkspace(t).hasty()
 	w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "orders"`})
 	w.mustApply()
 	one, other := []*lab.Host{rmq1, rmq2}, []*lab.Host{rmq3}
@@ -96,7 +96,7 @@ func TestPausedMinorityOnEveryVersion(t *testing.T) {
 	}
 	rmq1, rmq2, rmq3 := blank(t)
 	each([]*lab.Host{rmq1, rmq2, rmq3}, func(h *lab.Host) { configure(t, h, "cluster_partition_handling = pause_minority") })
-	w := newWorkspace(t)
+	w := newWorkspace(t).hasty()
 	w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "orders"`})
 	w.mustApply()
 
@@ -128,7 +128,7 @@ func TestPausedMinorityOnEveryVersion(t *testing.T) {
 func TestMemberLeavesThroughItsPeersOnEveryVersion(t *testing.T) {
 	everyVersion(t)
 	rmq1, rmq2, rmq3 := blank(t)
-	w := newWorkspace(t)
+	w := newWorkspace(t).hasty()
 	write := func(hosts ...*lab.Host) { w.write(hcl{members: entries(hosts...), attributes: `name = "orders"`}) }
 	write(rmq1, rmq2, rmq3)
 	w.mustApply()

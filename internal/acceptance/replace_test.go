@@ -15,7 +15,7 @@ import (
 func TestDeadHostIsReplacedOnEveryVersion(t *testing.T) {
 	everyVersion(t)
 	rmq1, rmq2, rmq3 := blank(t)
-	w, story := newWorkspace(t), t
+	w, story := newWorkspace(t).hasty(), t
 	write := func(attributes string, hosts ...*lab.Host) {
 		w.write(hcl{members: entries(hosts...), attributes: "name = \"orders\"\n  " + attributes})
 	}
