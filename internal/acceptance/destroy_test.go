@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
 )
 
 // bound is what no run takes whose hosts are gone, on a machine with far too much to do: each step of a
@@ -65,36 +63,5 @@ func TestClusterIsDestroyedWithoutSomeHostsOnEveryVersion(t *testing.T) {
 		w.run("apply", "-no-color", "-auto-approve", "-refresh=false").succeeds().within(bound)
 		w.run("destroy", "-no-color", "-auto-approve", "-refresh=false").succeeds().within(bound)
 		w.hasNoState()
-	})
-}
-
-// Members are destroyed all at once, in whatever order, and hosts of theirs are gone before the provider comes to them.
-func TestMembersAreDestroyedWithoutSomeHostsOnEveryVersion(t *testing.T) {
-	everyVersion(t)
-	rmq1, rmq2, rmq3 := blank(t)
-	hosts := []*lab.Host{rmq1, rmq2, rmq3}
-	w := newWorkspace(t).hasty()
-	w.blocks(nodes(hosts...) + memberBlocks(""))
-	w.mustApply()
-	ctl(t, rmq1, "add_vhost", "kept")
-	off(t, rmq3) // its peers have not noticed it when the provider comes
-	w.run("destroy", "-no-color", "-auto-approve", "-refresh=false", "-parallelism=10").succeeds().within(2 * bound)
-	areAlone(t, rmq1, rmq2)
-	kept := 0
-	for _, h := range []*lab.Host{rmq1, rmq2} {
-		kept += map[bool]int{true: 1}[slices.Contains(vhosts(t, h), "kept")]
-	}
-	if kept != 1 {
-		t.Errorf("%d nodes have the vhost, want one", kept)
-	}
-	if s := w.run("state", "list").succeeds(); len(s.output) > 0 {
-		t.Errorf("the state has %s", s.output)
-	}
-
-	w.tell("with all hosts gone it is an error that says what can be done", func(t *testing.T) {
-		w.blocks(nodes(rmq1, rmq2) + memberBlocks(""))
-		w.mustApply()
-		off(t, rmq1, rmq2)
-		w.run("destroy", "-no-color", "-auto-approve", "-refresh=false").fails("Unable to take out rabbit@rmq1", "Unable to take out rabbit@rmq2", "no member that could be reached runs", "state rm").within(2 * bound)
 	})
 }
