@@ -63,23 +63,6 @@ func declare(t *testing.T, h *lab.Host, kind, name string, messages int) {
 	}
 }
 
-// drain takes all messages out of a queue, and returns how many there were.
-func drain(t *testing.T, h *lab.Host, name string) int {
-	t.Helper()
-	ch := dial(t, h)
-	n := 0
-	for {
-		_, ok, err := ch.Get(name, true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !ok {
-			return n
-		}
-		n++
-	}
-}
-
 // replicas are the nodes with a replica of each quorum queue and stream, as a node's metadata has it.
 func replicas(t *testing.T, h *lab.Host) map[string][]string {
 	t.Helper()
