@@ -156,15 +156,26 @@ func (f *Fleet) forgetOn(ctx context.Context, via *rabbitmq.Node, name string) e
 	return via.ShrinkQueues(ctx, name)
 }
 
+// The types of queues that have replicas.
+const (
+	quorumQueue = "rabbit_quorum_queue"
+	streamQueue = "rabbit_stream_queue"
+)
+
 // hasReplicas tells whether a node holds a replica of a quorum queue, which is also assumed when nobody could tell.
 func hasReplicas(i *rabbitmq.Inventory, node string) bool {
 	return i == nil || slices.ContainsFunc(i.Queues, func(q rabbitmq.QueueGroup) bool {
-		return q.Type == "rabbit_quorum_queue" && slices.Contains(q.Copies, node)
+		return q.Type == quorumQueue && slices.Contains(q.Copies, node)
 	})
 }
 
-// shrunk waits until a member holds no replica of a quorum queue that has others, and so stops without taking a queue's
-// majority along: a queue without a leader at that moment keeps its replica, and shrink ends well all the same.
+// hasStreams tells whether there is a stream anywhere. Without any nothing is lost with their coordinator.
+func hasStreams(i *rabbitmq.Inventory) bool {
+	return i != nil && slices.ContainsFunc(i.Queues, func(q rabbitmq.QueueGroup) bool { return q.Type == streamQueue })
+}
+
+// shrunk waits until a member holds no replica of a quorum queue or stream that has others, and so stops without taking
+// a queue's majority along: a queue without a leader at that moment keeps its replica, and shrink ends well all the same.
 func (f *Fleet) shrunk(ctx context.Context, leaver *rabbitmq.Node, step topology.Step) error {
 	deadline := time.Now().Add(settle)
 	for {
@@ -174,7 +185,7 @@ func (f *Fleet) shrunk(ctx context.Context, leaver *rabbitmq.Node, step topology
 		}
 		left := 0
 		for _, q := range inventoryOf(status).Queues {
-			if q.Type == "rabbit_quorum_queue" && len(q.Copies) > 1 && slices.Contains(q.Copies, step.Node) {
+			if (q.Type == quorumQueue || q.Type == streamQueue) && len(q.Copies) > 1 && slices.Contains(q.Copies, step.Node) {
 				left += q.Count
 			}
 		}
@@ -182,7 +193,7 @@ func (f *Fleet) shrunk(ctx context.Context, leaver *rabbitmq.Node, step topology
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s still has replicas of %d quorum queues %s after `rabbitmq-queues shrink`. It was not stopped: look at `rabbitmq-queues quorum_status` of its queues", step.Node, left, settle)
+			return fmt.Errorf("%s still has replicas of %d quorum queues or streams %s after they were taken off. It was not stopped: look at `rabbitmq-queues quorum_status` and `rabbitmq-streams stream_status` of those", step.Node, left, settle)
 		}
 		if err := pause(ctx, time.Second); err != nil {
 			return err
@@ -212,6 +223,13 @@ func (f *Fleet) leave(ctx context.Context, peer *rabbitmq.Node, step topology.St
 		if err := peer.ShrinkQueues(ctx, step.Node); err != nil {
 			return err
 		}
+	}
+	if hasStreams(status.Inventory) {
+		if err := peer.ShrinkStreams(ctx, step.Node); err != nil && !step.Consent {
+			return err
+		}
+	}
+	if hasReplicas(status.Inventory, step.Node) || hasStreams(status.Inventory) {
 		if err := f.shrunk(ctx, leaver, step); err != nil && !step.Consent {
 			return err
 		}

@@ -7,6 +7,7 @@ package rabbitmq
 
 import (
 	"context"
+	_ "embed" // streams.erl
 	"errors"
 	"fmt"
 	"path"
@@ -205,6 +206,15 @@ func (n *Node) SetClusterName(ctx context.Context, name string) error {
 // ShrinkQueues takes the replicas of all quorum queues off another node. 3.8 needs it: its forget leaves ghosts.
 func (n *Node) ShrinkQueues(ctx context.Context, other string) error {
 	return n.change(ctx, n.tool("rabbitmq-queues", "shrink", other)...)
+}
+
+//go:embed streams.erl
+var streamsSource string
+
+// ShrinkStreams takes another member, which runs, out of whatever streams have on it, and does nothing when it is not in
+// it. No command of RabbitMQ does so for all of them, nor for the Raft group that coordinates them.
+func (n *Node) ShrinkStreams(ctx context.Context, other string) error {
+	return n.change(ctx, n.tool("rabbitmqctl", "-q", "eval", strings.Replace(oneLine(streamsSource), "NODE", other, 1))...)
 }
 
 // GrowQueues gives all quorum queues a replica on another member that runs, as far as they have none there, and returns

@@ -79,7 +79,7 @@ First = fun(Up) -> case lists:sort([N || N <- Of, lists:member(N, Up)]) of [] ->
 Changes = [{rabbit, stop, stop_app}, {rabbit, start, start_app}, {rabbit, start_it, start_app}, {rabbit_mnesia, join_cluster, join_cluster}, {rabbit_db_cluster, join, join_cluster},
   {rabbit_mnesia, forget_cluster_node, forget_cluster_node}, {rabbit_db_cluster, forget_member, forget_cluster_node}, {rabbit_mnesia, reset, reset}, {rabbit_db, reset, reset},
   {rabbit_mnesia, force_reset, force_reset}, {rabbit_db, force_reset, force_reset}, {rabbit_mnesia, change_cluster_node_type, change_cluster_node_type},
-  {rabbit_db_cluster, change_node_type, change_cluster_node_type}, {rabbit_nodes, set_cluster_name, set_cluster_name}, {rabbit_quorum_queue, shrink_all, shrink}, {rabbit_quorum_queue, grow, grow}],
+  {rabbit_db_cluster, change_node_type, change_cluster_node_type}, {rabbit_nodes, set_cluster_name, set_cluster_name}, {rabbit_quorum_queue, shrink_all, shrink}, {rabbit_quorum_queue, grow, grow}, {rabbit_stream_queue, delete_replica, delete_replica}],
 Marks = [{iolist_to_binary(["(", B(M), ":", B(F), "/"]), C} || {M, F, C} <- Changes],
 %% A backtrace has the whole stack, current_stacktrace its eight uppermost calls.
 Work = fun() -> lists:usort([[B(C), " for ", B(node(G))] || P <- processes(), P =/= self(), {group_leader, G} <- [process_info(P, group_leader)], node(G) =/= node(),

@@ -15,16 +15,18 @@ var probeSource string
 // after it, on either stream, with braces in them.
 const marker = "rabbitmq-topology-probe:"
 
-// probeBody is probe.erl without comments, as one line.
-var probeBody = func() string {
+var probeBody = strings.ReplaceAll(oneLine(probeSource), "MARKER", marker)
+
+// oneLine is Erlang source without comments, as one line.
+func oneLine(source string) string {
 	var lines []string
-	for _, line := range strings.Split(probeSource, "\n") {
+	for _, line := range strings.Split(source, "\n") {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "%") {
 			lines = append(lines, line)
 		}
 	}
-	return strings.ReplaceAll(strings.Join(lines, " "), "MARKER", marker)
-}()
+	return strings.Join(lines, " ")
+}
 
 // Ask says what a probe looks at beyond the node's own state.
 type Ask struct {

@@ -316,6 +316,9 @@ func (b *Broker) dropCopies(name string, ghosts bool) {
 		if q.kind == "quorum" && len(q.copies) > 1 && (ghosts || !b.decides(q)) {
 			return false // 3.8 keeps a ghost in any case (measured)
 		}
+		if q.kind == "stream" && !b.version.Khepri && slices.Contains(q.copies, name) && !b.decides(q) {
+			q.copies = nil // led from there at the worst, it is deleted with all its copies (measured on 3.10)
+		}
 		q.copies = slices.DeleteFunc(q.copies, func(node string) bool { return node == name })
 		return len(q.copies) == 0
 	})

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -86,6 +87,9 @@ func (b *Broker) cannotReach(node *Broker, target string) (reply, bool) {
 func (b *Broker) command(args []string) (reply, bool) {
 	switch {
 	case args[0] == "eval" && len(args) == 2:
+		if leaver := streamsOf.FindStringSubmatch(args[1]); leaver != nil {
+			return b.shrink("stream", leaver[1]), true
+		}
 		return b.eval(args[1])
 	case args[0] == "ping" && len(args) == 1:
 		return b.say("ping-ok", "rabbit@rmq1", b.Name), true
@@ -104,7 +108,7 @@ func (b *Broker) command(args []string) (reply, bool) {
 	case args[0] == "set_cluster_name" && len(args) == 2:
 		return b.setName(args[1]), true
 	case args[0] == "shrink" && len(args) == 2:
-		return b.shrink(args[1]), true
+		return b.shrink("quorum", args[1]), true
 	case args[0] == "grow" && len(args) == 3 && args[2] == "all":
 		return b.grow(args[1], "quorum", ""), true
 	case args[0] == "add_replica" && len(args) == 5 && args[1] == "--vhost":
@@ -418,8 +422,11 @@ func (b *Broker) setName(name string) reply {
 	return reply{out: "Setting cluster name to " + name + " ...\n"}
 }
 
-// shrink takes the replicas off a node, of those quorum queues that have a majority to decide it.
-func (b *Broker) shrink(name string) reply {
+// streamsOf is the expression that takes a member out of the streams.
+var streamsOf = regexp.MustCompile(`list_to_atom\("([^"]+)"\), \[catch rabbit_stream_queue:delete_replica`)
+
+// shrink takes the replicas off a node, of those queues of a kind that have a majority to decide it.
+func (b *Broker) shrink(kind, name string) reply {
 	f := b.fleet
 	f.mu.Lock()
 	state := b.app
@@ -428,9 +435,9 @@ func (b *Broker) shrink(name string) reply {
 		return reply{code: 64, err: "Error: this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'.\n"}
 	}
 	f.sleep(quick)
-	f.do("shrink of "+name+" on "+b.Name, func() {
+	f.do("shrink of "+kind+" queues off "+name+" on "+b.Name, func() {
 		for _, q := range b.store.queues {
-			if q.kind == "classic" || len(q.copies) == 1 || !slices.Contains(q.copies, name) || !b.decides(q) {
+			if q.kind != kind || len(q.copies) == 1 || !slices.Contains(q.copies, name) || !b.decides(q) {
 				continue
 			}
 			q.copies = slices.DeleteFunc(q.copies, func(node string) bool { return node == name })

@@ -124,7 +124,9 @@ func (h Holdings) lostWithout(gone []string) []QueueGroup {
 }
 
 // stuckWithout returns the queues of the Raft kinds that keep a copy, but fewer running ones than a majority of what
-// is left once the nodes in gone are out.
+// is left once the nodes in gone are out. A running member is taken out of its queues before it leaves. From one that
+// does not run, only quorum queues still drop their replica; a stream goes on counting it, and is deleted by the forget
+// when it was led from there and could not elect another leader (measured on 3.10).
 func (h Holdings) stuckWithout(gone, running []string) []QueueGroup {
 	var stuck []QueueGroup
 	for _, q := range h.queues() {
@@ -132,13 +134,19 @@ func (h Holdings) stuckWithout(gone, running []string) []QueueGroup {
 			continue
 		}
 		left := slices.DeleteFunc(slices.Clone(q.Copies), func(node string) bool { return slices.Contains(gone, node) })
+		voters := len(left)
+		for _, node := range q.Copies {
+			if q.Type == "stream" && slices.Contains(gone, node) && !slices.Contains(running, node) {
+				voters++
+			}
+		}
 		up := 0
 		for _, node := range left {
 			if slices.Contains(running, node) && !slices.Contains(q.Lame, node) {
 				up++
 			}
 		}
-		if len(left) > 0 && len(left) < len(q.Copies) && up <= len(left)/2 {
+		if len(left) > 0 && len(left) < len(q.Copies) && up <= voters/2 {
 			stuck = append(stuck, q)
 		}
 	}
