@@ -16,6 +16,10 @@ type Scenario struct {
 	Versions []Version
 	Hosts    int
 	Steps    []string
+	// Simulated is why the story can only be told in the simulation; empty for one that real hosts can live through.
+	Simulated string
+	// Open leaves the world as the last step left it. A story is otherwise told to a good end.
+	Open bool
 }
 
 // String is the scenario as Parse reads it.
@@ -43,6 +47,8 @@ func Parse(text string) (Scenario, error) {
 		switch words[0] {
 		case "seed":
 			s.Seed, err = strconv.ParseUint(words[1], 10, 64)
+		case "simulated:":
+			s.Simulated = strings.TrimSpace(strings.TrimPrefix(line, "simulated:"))
 		case "hosts":
 			s.Hosts, err = strconv.Atoi(words[1])
 		case "version":
