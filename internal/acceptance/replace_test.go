@@ -104,16 +104,7 @@ func TestDeadHostIsReplacedOnEveryVersion(t *testing.T) {
 // addHost adds a host to the lab until the test ends.
 func addHost(t *testing.T, name string) *lab.Host {
 	t.Helper()
-	h, err := suite.lab.AddHost(t.Context(), lab.HostSpec{Name: name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := suite.lab.RemoveHost(h); err != nil {
-			t.Error(err)
-		}
-	})
-	return h
+	return addHostAs(t, lab.HostSpec{Name: name})
 }
 
 // wipeAndBoot gives a host a blank disk under its old name and starts it, and waits until its broker runs, or is a
