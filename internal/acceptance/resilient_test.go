@@ -115,7 +115,7 @@ func (c *crowd) publish(ctx context.Context, i int) {
 			}
 			select {
 			case <-confirm.Done():
-			case <-closed:
+			case <-closed: //nolint:errcheck // why it was closed: the message is confirmed, or is sent again
 			case <-time.After(15 * time.Second):
 			}
 			select {
