@@ -144,7 +144,7 @@ func TestBadHostsAreNamedAndMended(t *testing.T) {
 		w.warnsAndRefuses(
 			"rabbit@rmq1: rabbitmqctl is not installed on host "+rmq1.Address(), "install RabbitMQ there",
 			"rabbit@rmq3: it runs with cookie hash "+cookieHash("ANOTHERCOOKIE")+", and rabbit@rmq2 with "+cookieHash(sharedCookie), "Give both the same cookie",
-			"rabbit@rmq3: it cannot resolve rmq2, the host name of rabbit@rmq2", "Add a line for rmq2 to /etc/hosts there")
+			"rabbit@rmq3: it cannot resolve rmq2, the host name of rabbit@rmq2", "Add the line `"+rmq2.Address()+" rmq2` to /etc/hosts on the host of rabbit@rmq3")
 	})
 
 	w.tell("a RabbitMQ that does not start", func(t *testing.T) {
