@@ -3,7 +3,7 @@
 //
 // The block stands at the top when it is new: of several lines for a name the resolver takes the first one. Only where
 // /etc/host.conf says "multi on", as on Debian, does it take them all, and may put a loopback address first (measured
-// with glibc 2.36): such a line for another host's name has to go, and the preflight of a join tells of it.
+// on Debian 12): such a line for another host's name has to go, and the preflight of a join tells of it.
 package hostsfile
 
 import (
