@@ -45,8 +45,8 @@ type batch struct {
 }
 
 var batches = []batch{
-	// The unit tests mostly wait for SSH, the simulated ones compute.
-	{tiers: []tier{{name: "unit"}, {name: "simulated", packages: []string{"internal/simulation"}}}, flags: []string{"-timeout=20m"}},
+	// The unit tests mostly wait for SSH, the simulated ones compute, and wait for hosts that are gone.
+	{tiers: []tier{{name: "unit"}, {name: "simulated", packages: []string{"internal/simulation"}}}, flags: []string{"-timeout=20m", "-parallel=8"}},
 	// Hosts are booted by one package at a time: two labs at once on a small machine fail by time-outs alone.
 	{tiers: []tier{{name: "lab", packages: []string{"internal/lab"}}}, flags: []string{"-count=1", "-p=1", "-timeout=20m"}, progress: true},
 	{tiers: []tier{{name: "real", packages: []string{"internal/acceptance"}}}, flags: []string{"-count=1", "-p=1", "-timeout=60m"}, progress: true},
