@@ -268,10 +268,21 @@ func tell(seen topology.Snapshot, step topology.Step) string {
 		case topology.Down:
 			parts = append(parts, node+" is down")
 		default:
-			parts = append(parts, fmt.Sprintf("%s is %s and lists %s as members, of which %s run", node, words[v.State], list(v.Members), strings.Join(v.Running, ", ")))
+			parts = append(parts, fmt.Sprintf("%s is %s and lists %s as members%s", node, words[v.State], list(v.Members), ofWhich(v)))
 		}
 	}
 	return strings.Join(parts, "; ")
+}
+
+// ofWhich says which of the members that a node lists run, as far as it can tell.
+func ofWhich(v topology.View) string {
+	switch {
+	case v.Members == nil:
+		return ""
+	case len(v.Running) == 0:
+		return ", of which it sees none running"
+	}
+	return fmt.Sprintf(", of which %s run", strings.Join(v.Running, ", "))
 }
 
 var words = map[topology.State]string{

@@ -186,13 +186,18 @@ func (f *Fleet) awaitAll(ctx context.Context) error {
 // awaitSpare waits until a node may stop without taking the majority from a queue or from the metadata store.
 func (f *Fleet) awaitSpare(ctx context.Context, node *rabbitmq.Node) error {
 	deadline := time.Now().Add(criticalPatience)
-	said := false
+	said, what := false, ""
 	for {
 		critical, err := node.Critical(ctx)
+		if len(critical) > 0 {
+			what = strings.Join(shorten(critical), ", ")
+		}
+		if err != nil && what != "" { // most often the end of ctx, which says nothing of why it was waited for
+			return fmt.Errorf("waiting until it can be spared by %s: %w", what, err)
+		}
 		if err != nil || len(critical) == 0 {
 			return err
 		}
-		what := strings.Join(shorten(critical), ", ")
 		if time.Now().After(deadline) {
 			return fmt.Errorf("it was not stopped: for %s these would have been left without a majority of running replicas, or without a synchronised mirror: %s. "+
 				"Give them more replicas (action rabbitmq_rebalance with grow), or synchronise the mirrors (`rabbitmqctl sync_queue`)", criticalPatience, what)

@@ -22,7 +22,8 @@ func (n *Node) Revive(ctx context.Context) error {
 	return n.change(ctx, n.tool("rabbitmq-upgrade", "revive")...)
 }
 
-// Critical names what would be left without a majority, or without a synchronised mirror, if the node stopped now.
+// Critical names what would be left without a majority, or without a synchronised mirror, if the node stopped now. With
+// an error it names what was found until then.
 func (n *Node) Critical(ctx context.Context) ([]string, error) {
 	quorum, err := n.check(ctx, "check_if_node_is_quorum_critical")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command mutants takes the product's guards out, one at a time, and runs the tests that must notice: those of the
-// planner, and where they stay green the simulated stories. It ends with exit code 1 when nobody notices one of them.
+// Command mutants takes the product's guards out, one at a time, and runs the tests that must notice: those of the rooms,
+// and where they stay green the simulated stories. It ends with exit code 1 when nobody notices one of them.
 //
 // guards.txt lists them: a line "file: what is taken out", then lines of the file with - and what stands in their place
 // with +. Nothing in the checkout is changed: the compiler is given the other text.
@@ -73,6 +73,9 @@ func (m mutant) apply(dir string) (overlay string, err error) {
 // suites are the tests that must notice, quick ones first.
 var suites = [][]string{
 	{"./internal/topology/"},
+	{"./internal/rabbitmq/"},
+	{"./internal/cluster/"},
+	{"./internal/provider/"},
 	{"./internal/simulation/", "-run", "TestStories|TestTwoRuns|TestLockedHost", "-failfast"},
 }
 
