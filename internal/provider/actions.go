@@ -2,9 +2,12 @@ package provider
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/action/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/action"
@@ -40,55 +43,69 @@ func oneNodeAttribute() schema.StringAttribute {
 	}
 }
 
+// someNodesAttribute is a choice among the nodes.
+func someNodesAttribute(text string, more ...validator.List) schema.ListAttribute {
+	return schema.ListAttribute{
+		Optional: true, ElementType: types.StringType, MarkdownDescription: text,
+		Validators: append(more, listvalidator.UniqueValues(), listvalidator.ValueStringsAre(nodeNameValidator{})),
+	}
+}
+
 func actionTimeouts(ctx context.Context) schema.Attribute {
 	return timeouts.AttributesWithOpts(ctx, timeouts.Opts{InvokeDescription: "Bound of the whole action, as a duration. Default: `1h`. When it ends, nothing new is begun; what a host was told to do goes on there."})
 }
 
-// nodeAmong checks that a node is one of nodes.
-func nodeAmong(nodes types.Map, node types.String, at path.Path, diags *diagnostics) {
-	if nodes.IsUnknown() || nodes.IsNull() || node.IsUnknown() || node.IsNull() {
+// checkNode checks that a node is one of those that the action knows.
+func (on onCluster) checkNode(node types.String, at path.Path, diags *diagnostics) {
+	if on.Nodes.IsUnknown() || on.Nodes.IsNull() || node.IsUnknown() || node.IsNull() {
 		return
 	}
-	if _, there := nodes.Elements()[node.ValueString()]; !there {
+	if _, there := on.Nodes.Elements()[node.ValueString()]; !there {
 		diags.AddAttributeError(at, "Unknown node", node.ValueString()+" is not among `nodes`: an action works on nodes that it knows how to reach.")
 	}
 }
 
-// work is one run of an action: its cluster, its bound, and how it tells what it does.
-type work struct {
-	*cluster.Fleet
-	ctx   context.Context //nolint:containedctx // it lives no longer than the run
-	close func()
+// checkNodes is checkNode for a list.
+func (on onCluster) checkNodes(nodes types.List, at path.Path, diags *diagnostics) {
+	for i, element := range nodes.Elements() {
+		if node, ok := element.(types.String); ok {
+			on.checkNode(node, at.AtListIndex(i), diags)
+		}
+	}
 }
 
-// begin prepares the run of an action on a cluster, alone among what this run of Terraform does to it.
-func (s *session) begin(ctx context.Context, doing string, nodes types.Map, bound timeouts.Value, resp *action.InvokeResponse) (work, bool) {
-	timeout, diags := bound.Invoke(ctx, actionTimeout)
+// onCluster is what every action's model has.
+type onCluster struct {
+	Nodes    types.Map      `tfsdk:"nodes"`
+	Timeouts timeouts.Value `tfsdk:"timeouts"`
+}
+
+// run does an action on a cluster, alone among what this run of Terraform does to it, and tells how it goes.
+func (s *actionSession) run(ctx context.Context, doing string, on onCluster, resp *action.InvokeResponse, do func(context.Context, *cluster.Fleet) error) {
+	timeout, diags := on.Timeouts.Invoke(ctx, actionTimeout)
 	resp.Diagnostics.Append(diags...)
-	all := nodesOf(ctx, nodes, &resp.Diagnostics)
+	all := nodesOf(ctx, on.Nodes, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
-		return work{}, false
+		return
 	}
-	fleet, err := s.fleet(all, nil, false)
+	fleet, err := s.session.fleet(all, nil, false)
 	if err != nil {
 		fail(&resp.Diagnostics, doing, err)
-		return work{}, false
+		return
 	}
 	report := fleet.Report
 	fleet.Report = func(ctx context.Context, message string) {
 		report(ctx, message)
 		resp.SendProgress(action.InvokeProgressEvent{Message: message})
 	}
-	names := make([]string, 0, len(all))
-	for name := range all {
-		names = append(names, name)
-	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	release, err := s.locks.take(ctx, names)
-	if err != nil {
-		cancel()
-		fail(&resp.Diagnostics, doing, err)
-		return work{}, false
+	defer cancel()
+	release, err := s.session.locks.take(ctx, slices.Collect(maps.Keys(all)))
+	if err == nil {
+		defer release()
+		err = do(ctx, fleet)
 	}
-	return work{Fleet: fleet, ctx: ctx, close: func() { release(); cancel() }}, true
+	if err != nil {
+		fail(&resp.Diagnostics, doing, err)
+	}
 }

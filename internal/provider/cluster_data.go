@@ -24,7 +24,7 @@ var (
 func newClusterData() datasource.DataSource { return &clusterData{} }
 
 // clusterData is the data source rabbitmq_cluster: everything that a cluster tells of itself.
-type clusterData struct{ session *session }
+type clusterData struct{ dataSession }
 
 type clusterDataModel struct {
 	Nodes        types.Map    `tfsdk:"nodes"`
@@ -101,21 +101,6 @@ func nodesDataAttribute() schema.MapNestedAttribute {
 	}
 }
 
-func (d *clusterData) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
-	d.session = sessionOf(req.ProviderData, &resp.Diagnostics)
-}
-
-// nodesOf decodes a map of nodes.
-func nodesOf(ctx context.Context, nodes types.Map, diags *diagnostics) map[string]memberModel {
-	peers := map[string]peerModel{}
-	diags.Append(nodes.ElementsAs(ctx, &peers, false)...)
-	all := map[string]memberModel{}
-	for node, p := range peers {
-		all[node] = memberModel{Host: p.Host, SSH: p.SSH, Type: p.Type, Rabbitmqctl: p.Rabbitmqctl, Service: p.Service, Commands: p.Commands}
-	}
-	return all
-}
-
 func (d *clusterData) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
 	var model clusterDataModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
@@ -123,12 +108,11 @@ func (d *clusterData) Read(ctx context.Context, req datasource.ReadRequest, resp
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	if d.session.unknown {
-		resp.Diagnostics.AddAttributeError(path.Root("nodes"), "The cluster cannot be read yet", "The provider's configuration is not known yet, so that no host can be reached.")
+	if d.session.unreachedData("cluster", path.Root("nodes"), &resp.Diagnostics) {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	fleet, err := d.session.fleet(nodes, nil, false)
 	var seen cluster.Overview
 	if err == nil {

@@ -27,13 +27,40 @@ type clusterModel struct {
 
 // memberModel is one entry of members.
 type memberModel struct {
+	nodeModel
+	Running types.Bool `tfsdk:"running"`
+}
+
+// nodeModel is how a node is reached and run, and one entry of a map of nodes that are only asked or acted upon.
+type nodeModel struct {
 	Host        types.String `tfsdk:"host"`
 	SSH         types.Object `tfsdk:"ssh"`
 	Type        types.String `tfsdk:"type"`
 	Rabbitmqctl types.List   `tfsdk:"rabbitmqctl"`
 	Service     types.String `tfsdk:"service"`
 	Commands    types.Object `tfsdk:"service_commands"`
-	Running     types.Bool   `tfsdk:"running"`
+}
+
+// nodesOf decodes a map of nodes.
+func nodesOf(ctx context.Context, nodes types.Map, diags *diagnostics) map[string]memberModel {
+	entries := map[string]nodeModel{}
+	if !nodes.IsNull() && !nodes.IsUnknown() {
+		diags.Append(nodes.ElementsAs(ctx, &entries, false)...)
+	}
+	all := map[string]memberModel{}
+	for node, entry := range entries {
+		all[node] = memberModel{nodeModel: entry}
+	}
+	return all
+}
+
+// peersAt are peers of which nothing is known but where their hosts are.
+func peersAt(hosts map[string]string) map[string]nodeModel {
+	peers := map[string]nodeModel{}
+	for node, host := range hosts {
+		peers[node] = imported(host).nodeModel
+	}
+	return peers
 }
 
 var memberType = types.ObjectType{AttrTypes: map[string]attr.Type{
@@ -71,8 +98,8 @@ func known(members map[string]memberModel) bool {
 	return true
 }
 
-// host gives the host of a member.
-func (m memberModel) host(node string) host {
+// host gives the host of a node.
+func (m nodeModel) host(node string) host {
 	h := host{Address: rabbitmq.HostPart(node), SSH: m.SSH, Service: m.Service.ValueString(), Commands: commandsOf(m.Commands)}
 	if m.Host.ValueString() != "" {
 		h.Address = m.Host.ValueString()
@@ -86,12 +113,19 @@ func (m memberModel) host(node string) host {
 
 // unreachedMember is a member of which nothing is known, with the types that its null values must have.
 func unreachedMember() memberModel {
-	return memberModel{
+	return memberModel{nodeModel: nodeModel{
 		SSH: types.ObjectNull(hostSSHType.AttrTypes), Rabbitmqctl: types.ListNull(types.StringType), Commands: types.ObjectNull(serviceCommandsType.AttrTypes),
-	}
+	}}
 }
 
-// types gives the wished type of each member.
+// imported is a member of which nothing is known but where its host is.
+func imported(address string) memberModel {
+	m := unreachedMember()
+	m.Host = types.StringValue(address)
+	return m
+}
+
+// memberTypes gives the wished type of each member.
 func memberTypes(members map[string]memberModel) map[string]topology.Type {
 	kinds := map[string]topology.Type{}
 	for node, m := range members {

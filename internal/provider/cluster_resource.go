@@ -2,18 +2,15 @@ package provider
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -34,18 +31,12 @@ var (
 func newClusterResource() resource.Resource { return &clusterResource{} }
 
 // clusterResource is rabbitmq_cluster: the whole membership of one cluster.
-type clusterResource struct{ session *session }
+type clusterResource struct{ resourceSession }
 
 // What on_destroy can be.
 const (
 	dissolve = "dissolve"
 	keep     = "keep"
-)
-
-// Defaults of timeouts.
-const (
-	changeTimeout = 20 * time.Minute
-	readTimeout   = 2 * time.Minute
 )
 
 func (r *clusterResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
@@ -64,14 +55,9 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				Validators:          []validator.Map{mapvalidator.SizeAtLeast(1)},
 				NestedObject: schema.NestedAttributeObject{
 					Attributes: map[string]schema.Attribute{
-						"host": hostAttribute(),
-						"ssh":  hostSSHAttribute(),
-						"type": schema.StringAttribute{
-							Optional:            true,
-							Computed:            true,
-							MarkdownDescription: "`disc` (default) or `ram`. RAM nodes exist before RabbitMQ 4.3 and on Mnesia only. A change is made in place: the node stops, joins anew and starts.",
-							Validators:          []validator.String{stringvalidator.OneOf(string(topology.Disc), string(topology.RAM))},
-						},
+						"host":             hostAttribute(),
+						"ssh":              hostSSHAttribute(),
+						"type":             typeAttribute(),
 						"rabbitmqctl":      rabbitmqctlAttribute(),
 						"service":          serviceAttribute(),
 						"service_commands": serviceCommandsAttribute(),
@@ -88,12 +74,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				MarkdownDescription: "The cluster's name, as `rabbitmqctl set_cluster_name` sets it. Unset: not managed.",
 				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
-			"allow_data_loss": schema.BoolAttribute{
-				Optional:            true,
-				Computed:            true,
-				Default:             booldefault.StaticBool(false),
-				MarkdownDescription: "Whether steps that destroy data may be taken: joining a node that holds data or is in another cluster, removing the only copy of a queue. Default: false, which refuses them with a list of what would go. It never lets a change take the majority of the metadata store away.",
-			},
+			"allow_data_loss": allowDataLossAttribute("joining a node that holds data or is in another cluster, removing the only copy of a queue"),
 			"on_destroy": schema.StringAttribute{
 				Optional: true,
 				Computed: true,
@@ -117,67 +98,8 @@ func (r *clusterResource) IdentitySchema(_ context.Context, _ resource.IdentityS
 	resp.IdentitySchema = memberIdentitySchema
 }
 
-func (r *clusterResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.session = sessionOf(req.ProviderData, &resp.Diagnostics)
-}
-
 func (r *clusterResource) ConfigValidators(context.Context) []resource.ConfigValidator {
 	return []resource.ConfigValidator{memberNames{}}
-}
-
-// memberNames checks the node names of members.
-type memberNames struct{}
-
-func (memberNames) Description(context.Context) string {
-	return "members are Erlang node names that can be told apart"
-}
-
-func (v memberNames) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
-
-func (memberNames) ValidateResource(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
-	var config clusterModel
-	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	members, diags := config.members(ctx)
-	resp.Diagnostics.Append(diags...)
-	if resp.Diagnostics.HasError() {
-		return
-	}
-	byCase, byPlace := map[string]string{}, map[string]string{}
-	for _, node := range slices.Sorted(maps.Keys(members)) {
-		at := path.Root("members").AtMapKey(node)
-		if err := rabbitmq.CheckNodeName(node); err != nil {
-			resp.Diagnostics.AddAttributeError(at, "Invalid node name", err.Error()+".")
-			continue
-		}
-		folded := strings.ToLower(node)
-		if other, twice := byCase[folded]; twice {
-			resp.Diagnostics.AddAttributeError(at, "Node named twice", fmt.Sprintf("%s and %s differ in upper and lower case only. RabbitMQ takes them for two nodes, and their hosts for one: keep the one that `rabbitmqctl eval 'node().'` prints.", other, node))
-		}
-		byCase[folded] = node
-		if members[node].Host.IsUnknown() {
-			continue
-		}
-		name, _, _ := strings.Cut(folded, "@")
-		if members[node].Rabbitmqctl.IsUnknown() {
-			continue
-		}
-		place := name + " on " + strings.ToLower(members[node].host(node).Address) + portOf(members[node])
-		if ctl, set := plain(members[node].Rabbitmqctl); set { // containers of one host
-			place += " behind " + strings.ReplaceAll(ctl, "\n", " ")
-		}
-		if other, twice := byPlace[place]; twice {
-			resp.Diagnostics.AddAttributeError(at, "Two members on one host", fmt.Sprintf("%s and %s are both %s. A host runs one node of a name: correct `host`, or give them different names before the @.", other, node, place))
-		}
-		byPlace[place] = node
-	}
-}
-
-// portOf tells hosts apart that share an address, for example behind a forwarded port.
-func portOf(m memberModel) string {
-	if port, set := plain(m.SSH.Attributes()["port"]); set {
-		return " port " + port
-	}
-	return ""
 }
 
 // ModifyPlan fills in what follows from the configuration and, when membership would change, says what would happen to
@@ -224,7 +146,9 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		return
 	}
 	r.session.claims.cluster(members, &resp.Diagnostics)
-	r.checkSettings(members, resp)
+	for _, node := range slices.Sorted(maps.Keys(members)) {
+		r.session.checkSettings(members[node].host(node), path.Root("members").AtMapKey(node), &resp.Diagnostics)
+	}
 	if resp.Diagnostics.HasError() || !changes(plan, state, members, before) {
 		return
 	}
@@ -265,15 +189,6 @@ func changes(plan, state clusterModel, members, before map[string]memberModel) b
 	return false
 }
 
-// checkSettings finds settings that no connection can be made with, before any is tried.
-func (r *clusterResource) checkSettings(members map[string]memberModel, resp *resource.ModifyPlanResponse) {
-	for _, node := range slices.Sorted(maps.Keys(members)) {
-		if _, err := r.session.settings(members[node].host(node)); err != nil {
-			resp.Diagnostics.AddAttributeError(path.Root("members").AtMapKey(node), "Invalid connection settings", err.Error())
-		}
-	}
-}
-
 func (r *clusterResource) foreseeDestroy(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	var state clusterModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -300,13 +215,11 @@ func (r *clusterResource) foreseeDestroy(ctx context.Context, req resource.Modif
 func (r *clusterResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
 	var plan clusterModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
-	timeout, diags := plan.Timeouts.Create(ctx, changeTimeout)
-	resp.Diagnostics.Append(diags...)
+	ctx, cancel := bound(ctx, plan.Timeouts.Create, &resp.Diagnostics)
+	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	// A failed create stores nothing: a tainted cluster would be destroyed by the next apply, and that one can go on
 	// from whatever it finds just as well.
 	members, reading, ok := r.converge(ctx, "create the cluster", plan, nil, true, &resp.Diagnostics)
@@ -329,8 +242,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	}
 	// It must be there also when nothing is read, and older CLIs do not keep it.
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, state.identity(ctx))...)
-	if r.session.unknown {
-		resp.Diagnostics.AddWarning("The cluster was not read", "The provider's configuration is not known yet, so that no host can be reached. The state is kept as it was.")
+	if r.session.unreached("cluster", &resp.Diagnostics) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -372,13 +284,10 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	var plan, state clusterModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	timeout, diags := plan.Timeouts.Update(ctx, changeTimeout)
-	resp.Diagnostics.Append(diags...)
+	bounded, cancel := bound(ctx, plan.Timeouts.Update, &resp.Diagnostics)
+	defer cancel()
 	before, diags := state.members(ctx)
 	resp.Diagnostics.Append(diags...)
-	if resp.Diagnostics.HasError() {
-		return
-	}
 	wanted, diags := plan.members(ctx)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
@@ -391,8 +300,6 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		resp.Diagnostics.Append(resp.Identity.Set(ctx, plan.identity(ctx))...)
 		return
 	}
-	bounded, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	members, reading, ok := r.converge(bounded, "change the cluster", plan, before, false, &resp.Diagnostics)
 	if ok {
 		planned := plan.ID
@@ -440,15 +347,13 @@ func (r *clusterResource) converge(ctx context.Context, doing string, plan clust
 func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state clusterModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	timeout, diags := state.Timeouts.Delete(ctx, changeTimeout)
-	resp.Diagnostics.Append(diags...)
+	ctx, cancel := bound(ctx, state.Timeouts.Delete, &resp.Diagnostics)
+	defer cancel()
 	members, diags := state.members(ctx)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() || state.OnDestroy.ValueString() == keep {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	fleet, err := r.session.fleet(members, nil, false)
 	if err != nil {
 		fail(&resp.Diagnostics, "dissolve the cluster", err)
@@ -495,10 +400,4 @@ func (r *clusterResource) ImportState(ctx context.Context, req resource.ImportSt
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("allow_data_loss"), false)...)
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("on_destroy"), dissolve)...)
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("replicas"), none)...)
-}
-
-func imported(address string) memberModel {
-	m := unreachedMember()
-	m.Host = types.StringValue(address)
-	return m
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral/schema"
+	rschema "github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
@@ -19,7 +20,7 @@ var (
 func newCookieEphemeral() ephemeral.EphemeralResource { return &cookieEphemeral{} }
 
 // cookieEphemeral reads the Erlang cookie of a host, for use as another's value_wo.
-type cookieEphemeral struct{ session *session }
+type cookieEphemeral struct{ ephemeralSession }
 
 type cookieEphemeralModel struct {
 	Host        types.String `tfsdk:"host"`
@@ -35,6 +36,8 @@ func (r *cookieEphemeral) Metadata(_ context.Context, req ephemeral.MetadataRequ
 }
 
 func (r *cookieEphemeral) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *ephemeral.SchemaResponse) {
+	ssh := hostSSHAttribute()
+	ssh.MarkdownDescription = "What is different for this host; the provider's `ssh` holds for the rest." // no state here
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Reads the Erlang cookie of a host, for use as `value_wo` of `rabbitmq_erlang_cookie` elsewhere: the way a cluster's cookie gets to a new member. Nothing of it is kept in state or plan.",
 		Attributes: map[string]schema.Attribute{
@@ -43,7 +46,7 @@ func (r *cookieEphemeral) Schema(_ context.Context, _ ephemeral.SchemaRequest, r
 				MarkdownDescription: "Name or address by which the host is reached with SSH.",
 				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
-			"ssh": ephemeralSSHAttribute(),
+			"ssh": ephemeralAttributes(map[string]rschema.Attribute{"ssh": ssh})["ssh"],
 			"path": schema.StringAttribute{
 				Optional:            true,
 				Computed:            true,
@@ -67,10 +70,6 @@ func (r *cookieEphemeral) Schema(_ context.Context, _ ephemeral.SchemaRequest, r
 			},
 		},
 	}
-}
-
-func (r *cookieEphemeral) Configure(_ context.Context, req ephemeral.ConfigureRequest, resp *ephemeral.ConfigureResponse) {
-	r.session = sessionOf(req.ProviderData, &resp.Diagnostics)
 }
 
 func (r *cookieEphemeral) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {

@@ -38,7 +38,7 @@ var (
 func newCookieResource() resource.Resource { return &cookieResource{} }
 
 // cookieResource is rabbitmq_erlang_cookie: the Erlang cookie of one host.
-type cookieResource struct{ session *session }
+type cookieResource struct{ resourceSession }
 
 type cookieModel struct {
 	Host            types.String   `tfsdk:"host"`
@@ -79,11 +79,7 @@ func (r *cookieResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 		MarkdownDescription: "The Erlang cookie of one host: the secret that lets nodes and `rabbitmqctl` talk to each other. A running broker takes a new cookie at once, without a restart; links between nodes and connections of clients stay up. The cookie is in no argument list, log or error.",
 		Attributes: map[string]schema.Attribute{
 			// Required attributes
-			"host": schema.StringAttribute{
-				Required:            true,
-				MarkdownDescription: "Name or address by which the host is reached with SSH. A change is made in place.",
-				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
-			},
+			"host": aloneHostAttribute(),
 			// Optional attributes
 			"ssh": hostSSHAttribute(),
 			"value": schema.StringAttribute{
@@ -164,63 +160,8 @@ func (r *cookieResource) IdentitySchema(_ context.Context, _ resource.IdentitySc
 	}}
 }
 
-func (r *cookieResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.session = sessionOf(req.ProviderData, &resp.Diagnostics)
-}
-
 func (r *cookieResource) ConfigValidators(context.Context) []resource.ConfigValidator {
 	return []resource.ConfigValidator{cookieSource{}}
-}
-
-// cookieSource checks where the cookie comes from, and the cookie. Its errors name the attribute in words and not by
-// its path: the CLI quotes the line that a path leads to, and the line may have a cookie with a slip in it.
-type cookieSource struct{}
-
-func (cookieSource) Description(context.Context) string {
-	return "exactly one of value and value_wo, of 1 to 255 printable ASCII characters without blanks"
-}
-
-func (v cookieSource) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
-
-func (cookieSource) ValidateResource(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
-	var config cookieModel
-	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	if resp.Diagnostics.HasError() {
-		return
-	}
-	switch {
-	case config.Value.IsNull() && config.ValueWO.IsNull():
-		resp.Diagnostics.AddError("No Erlang cookie", "Set `value_wo` and `value_wo_version`, or `value`, which is kept in state.")
-	case config.Value.IsUnknown() || config.ValueWO.IsUnknown():
-		// Null is still possible.
-	case !config.Value.IsNull() && !config.ValueWO.IsNull():
-		resp.Diagnostics.AddError("Two Erlang cookies", "`value` and `value_wo` are both set. Keep `value_wo`; or `value`, which is kept in state.")
-	case !config.ValueWO.IsNull() && config.ValueWOVersion.IsNull():
-		resp.Diagnostics.AddError("No version of the Erlang cookie", "`value_wo` is set without `value_wo_version`. Set it to 1, and raise it whenever `value_wo` changes: a write-only value is not kept, so that its change cannot be seen.")
-	}
-	for _, one := range []struct {
-		name  string
-		value types.String
-	}{{"value", config.Value}, {"value_wo", config.ValueWO}} {
-		if one.value.IsNull() || one.value.IsUnknown() {
-			continue
-		}
-		if err := rabbitmq.CheckCookie([]byte(one.value.ValueString())); err != nil {
-			resp.Diagnostics.AddError("Invalid Erlang cookie", "`"+one.name+"`: "+sentence(err))
-		}
-	}
-}
-
-// cookiePath checks the path of a cookie file.
-type cookiePath struct{}
-
-func (cookiePath) Description(context.Context) string               { return "an absolute path" }
-func (v cookiePath) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
-
-func (cookiePath) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
-	if text := req.ConfigValue.ValueString(); !req.ConfigValue.IsNull() && !req.ConfigValue.IsUnknown() && !rabbitmq.CookieFileName(text) {
-		resp.Diagnostics.AddAttributeError(req.Path, "Invalid path", fmt.Sprintf("%q is not an absolute path without quotes, dollar signs, backticks, backslashes and exclamation marks.", text))
-	}
 }
 
 // ModifyPlan shows drift by the hash, the mode and the owner, which reveal nothing.
@@ -235,11 +176,8 @@ func (r *cookieResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if r.session != nil && !r.session.unknown && !plan.Host.IsUnknown() && !plan.SSH.IsUnknown() {
-		if _, err := r.session.settings(plan.host()); err != nil {
-			resp.Diagnostics.AddAttributeError(path.Root("host"), "Invalid connection settings", err.Error())
-			return
-		}
+	if r.session != nil && !r.session.unknown && !plan.Host.IsUnknown() && !plan.SSH.IsUnknown() && !r.session.checkSettings(plan.host(), path.Root("host"), &resp.Diagnostics) {
+		return
 	}
 	if req.State.Raw.IsNull() {
 		if !config.Value.IsNull() && !config.Value.IsUnknown() {
@@ -313,13 +251,11 @@ func (r *cookieResource) Create(ctx context.Context, req resource.CreateRequest,
 	var plan, config cookieModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	timeout, diags := plan.Timeouts.Create(ctx, changeTimeout)
-	resp.Diagnostics.Append(diags...)
+	ctx, cancel := bound(ctx, plan.Timeouts.Create, &resp.Diagnostics)
+	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	h := plan.host()
 	h.Wait = true
 	hash, ok := r.write(ctx, h, &plan, config, &resp.Diagnostics)
@@ -397,8 +333,7 @@ func (r *cookieResource) Read(ctx context.Context, req resource.ReadRequest, res
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if r.session.unknown {
-		resp.Diagnostics.AddWarning("The cookie was not read", "The provider's configuration is not known yet, so that no host can be reached. The state is kept as it was.")
+	if r.session.unreached("cookie", &resp.Diagnostics) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -432,13 +367,11 @@ func (r *cookieResource) Update(ctx context.Context, req resource.UpdateRequest,
 	var plan, config cookieModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	timeout, diags := plan.Timeouts.Update(ctx, changeTimeout)
-	resp.Diagnostics.Append(diags...)
+	ctx, cancel := bound(ctx, plan.Timeouts.Update, &resp.Diagnostics)
+	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	hash, ok := r.write(ctx, plan.host(), &plan, config, &resp.Diagnostics)
 	if !ok {
 		return // the state stays as it was read before: the next plan reads again and shows what is left

@@ -2,14 +2,15 @@ package provider
 
 import (
 	"context"
+	"slices"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/action/timeouts"
-	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/action/schema"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/path"
-	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/cluster"
 )
 
 var (
@@ -21,14 +22,13 @@ var (
 func newForceBootAction() action.Action { return &forceBootAction{} }
 
 // forceBootAction is rabbitmq_force_boot: the way out when the members that stopped last are gone for good.
-type forceBootAction struct{ session *session }
+type forceBootAction struct{ actionSession }
 
 type forceBootModel struct {
-	Nodes         types.Map      `tfsdk:"nodes"`
-	Node          types.String   `tfsdk:"node"`
-	Lost          types.List     `tfsdk:"lost"`
-	AllowDataLoss types.Bool     `tfsdk:"allow_data_loss"`
-	Timeouts      timeouts.Value `tfsdk:"timeouts"`
+	onCluster
+	Node          types.String `tfsdk:"node"`
+	Lost          types.List   `tfsdk:"lost"`
+	AllowDataLoss types.Bool   `tfsdk:"allow_data_loss"`
 }
 
 func (a *forceBootAction) Metadata(_ context.Context, req action.MetadataRequest, resp *action.MetadataResponse) {
@@ -43,11 +43,7 @@ func (a *forceBootAction) Schema(ctx context.Context, _ action.SchemaRequest, re
 		Attributes: map[string]schema.Attribute{
 			"nodes": nodesActionAttribute(),
 			"node":  oneNodeAttribute(),
-			"lost": schema.ListAttribute{
-				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "Members whose hosts are gone for good, each one of `nodes`. They are not asked for as long as they do not answer; one that answers is not lost. Default: none.",
-				Validators:          []validator.List{listvalidator.UniqueValues(), listvalidator.ValueStringsAre(nodeNameValidator{})},
-			},
+			"lost":  someNodesAttribute("Members whose hosts are gone for good, each one of `nodes`. They are not asked for as long as they do not answer; one that answers is not lost. Default: none."),
 			"allow_data_loss": schema.BoolAttribute{
 				Optional:            true,
 				MarkdownDescription: "Whether the boot may be forced although other members are there that do not run. Default: false, because starting all of them at once loses nothing.",
@@ -57,24 +53,13 @@ func (a *forceBootAction) Schema(ctx context.Context, _ action.SchemaRequest, re
 	}
 }
 
-func (a *forceBootAction) Configure(_ context.Context, req action.ConfigureRequest, resp *action.ConfigureResponse) {
-	a.session = sessionOf(req.ProviderData, &resp.Diagnostics)
-}
-
 func (a *forceBootAction) ValidateConfig(ctx context.Context, req action.ValidateConfigRequest, resp *action.ValidateConfigResponse) {
 	var model forceBootModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
-	nodeAmong(model.Nodes, model.Node, path.Root("node"), &resp.Diagnostics)
-	for i, element := range model.Lost.Elements() {
-		node, ok := element.(types.String)
-		if !ok {
-			continue
-		}
-		at := path.Root("lost").AtListIndex(i)
-		nodeAmong(model.Nodes, node, at, &resp.Diagnostics)
-		if node.Equal(model.Node) {
-			resp.Diagnostics.AddAttributeError(at, "The node is not lost", "It is the one to boot.")
-		}
+	model.checkNode(model.Node, path.Root("node"), &resp.Diagnostics)
+	model.checkNodes(model.Lost, path.Root("lost"), &resp.Diagnostics)
+	if i := slices.IndexFunc(model.Lost.Elements(), func(node attr.Value) bool { return node.Equal(model.Node) }); i >= 0 {
+		resp.Diagnostics.AddAttributeError(path.Root("lost").AtListIndex(i), "The node is not lost", "It is the one to boot.")
 	}
 }
 
@@ -86,13 +71,8 @@ func (a *forceBootAction) Invoke(ctx context.Context, req action.InvokeRequest, 
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	doing := "force the boot of " + model.Node.ValueString()
-	work, ok := a.session.begin(ctx, doing, model.Nodes, model.Timeouts, resp)
-	if !ok {
-		return
-	}
-	defer work.close()
-	if err := work.ForceBoot(work.ctx, model.Node.ValueString(), lost, model.AllowDataLoss.ValueBool()); err != nil {
-		fail(&resp.Diagnostics, doing, err)
-	}
+	node := model.Node.ValueString()
+	a.run(ctx, "force the boot of "+node, model.onCluster, resp, func(ctx context.Context, fleet *cluster.Fleet) error {
+		return fleet.ForceBoot(ctx, node, lost, model.AllowDataLoss.ValueBool())
+	})
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
-	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
@@ -38,7 +37,7 @@ var (
 func newHostsFileResource() resource.Resource { return &hostsFileResource{} }
 
 // hostsFileResource is rabbitmq_hosts_file: a block of lines in one host's hosts file.
-type hostsFileResource struct{ session *session }
+type hostsFileResource struct{ resourceSession }
 
 type hostsFileModel struct {
 	Host       types.String   `tfsdk:"host"`
@@ -76,11 +75,7 @@ func (r *hostsFileResource) Schema(ctx context.Context, _ resource.SchemaRequest
 			"The rest of the file stays as it is, byte for byte; the file is replaced at once or not at all, with its owner and mode. A new block stands at the top, because the first line of a name wins. Where `/etc/host.conf` says `multi on`, as on Debian, every line of a name counts: lines elsewhere that give another host's name a wrong address have to be removed by hand, and a join is refused as long as they mislead it.",
 		Attributes: map[string]schema.Attribute{
 			// Required attributes
-			"host": schema.StringAttribute{
-				Required:            true,
-				MarkdownDescription: "Name or address by which the host is reached with SSH. A change is made in place.",
-				Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
-			},
+			"host": aloneHostAttribute(),
 			"entries": schema.MapAttribute{
 				Required:            true,
 				ElementType:         types.StringType,
@@ -125,10 +120,6 @@ func (r *hostsFileResource) IdentitySchema(_ context.Context, _ resource.Identit
 		"name": identityschema.StringAttribute{OptionalForImport: true, Description: "Name of the block, where it is not the default."},
 		"path": identityschema.StringAttribute{OptionalForImport: true, Description: "Path of the file, where it is not the default."},
 	}}
-}
-
-func (r *hostsFileResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.session = sessionOf(req.ProviderData, &resp.Diagnostics)
 }
 
 func (r *hostsFileResource) ConfigValidators(context.Context) []resource.ConfigValidator {
@@ -185,11 +176,8 @@ func (r *hostsFileResource) ModifyPlan(ctx context.Context, req resource.ModifyP
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if r.session != nil && !r.session.unknown && !plan.Host.IsUnknown() && !plan.SSH.IsUnknown() {
-		if _, err := r.session.settings(plan.host()); err != nil {
-			resp.Diagnostics.AddAttributeError(path.Root("host"), "Invalid connection settings", err.Error())
-			return
-		}
+	if r.session != nil && !r.session.unknown && !plan.Host.IsUnknown() && !plan.SSH.IsUnknown() && !r.session.checkSettings(plan.host(), path.Root("host"), &resp.Diagnostics) {
+		return
 	}
 	plan.Content = types.StringUnknown()
 	if entries, known := plan.entries(); known {
@@ -320,13 +308,11 @@ func (r *hostsFileResource) take(ctx context.Context, h host, m *hostsFileModel,
 func (r *hostsFileResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
 	var plan hostsFileModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
-	timeout, diags := plan.Timeouts.Create(ctx, changeTimeout)
-	resp.Diagnostics.Append(diags...)
+	ctx, cancel := bound(ctx, plan.Timeouts.Create, &resp.Diagnostics)
+	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	h := plan.host()
 	h.Wait = true
 	if r.write(ctx, h, &plan, &resp.Diagnostics) {
@@ -343,8 +329,7 @@ func (r *hostsFileResource) Read(ctx context.Context, req resource.ReadRequest, 
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if r.session.unknown {
-		resp.Diagnostics.AddWarning("The hosts file was not read", "The provider's configuration is not known yet, so that no host can be reached. The state is kept as it was.")
+	if r.session.unreached("hosts file", &resp.Diagnostics) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -364,13 +349,11 @@ func (r *hostsFileResource) Read(ctx context.Context, req resource.ReadRequest, 
 func (r *hostsFileResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var plan hostsFileModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
-	timeout, diags := plan.Timeouts.Update(ctx, changeTimeout)
-	resp.Diagnostics.Append(diags...)
+	ctx, cancel := bound(ctx, plan.Timeouts.Update, &resp.Diagnostics)
+	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	// After a failure the state stays as it was read before: the next plan reads again and shows what is left.
 	if r.write(ctx, plan.host(), &plan, &resp.Diagnostics) {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
@@ -381,13 +364,11 @@ func (r *hostsFileResource) Update(ctx context.Context, req resource.UpdateReque
 func (r *hostsFileResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state hostsFileModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	timeout, diags := state.Timeouts.Delete(ctx, changeTimeout)
-	resp.Diagnostics.Append(diags...)
+	ctx, cancel := bound(ctx, state.Timeouts.Delete, &resp.Diagnostics)
+	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	err := r.change(ctx, state.host(), state.Path.ValueString(), func(text string) (string, error) {
 		return hostsfile.Remove(text, state.Name.ValueString())
 	})

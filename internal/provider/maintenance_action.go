@@ -3,13 +3,14 @@ package provider
 import (
 	"context"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/action/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/action/schema"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/cluster"
 )
 
 var (
@@ -21,13 +22,12 @@ var (
 func newMaintenanceAction() action.Action { return &maintenanceAction{} }
 
 // maintenanceAction is rabbitmq_maintenance: one node drained or revived.
-type maintenanceAction struct{ session *session }
+type maintenanceAction struct{ actionSession }
 
 type maintenanceModel struct {
-	Nodes    types.Map      `tfsdk:"nodes"`
-	Node     types.String   `tfsdk:"node"`
-	Mode     types.String   `tfsdk:"mode"`
-	Timeouts timeouts.Value `tfsdk:"timeouts"`
+	onCluster
+	Node types.String `tfsdk:"node"`
+	Mode types.String `tfsdk:"mode"`
 }
 
 const (
@@ -55,14 +55,10 @@ func (a *maintenanceAction) Schema(ctx context.Context, _ action.SchemaRequest, 
 	}
 }
 
-func (a *maintenanceAction) Configure(_ context.Context, req action.ConfigureRequest, resp *action.ConfigureResponse) {
-	a.session = sessionOf(req.ProviderData, &resp.Diagnostics)
-}
-
 func (a *maintenanceAction) ValidateConfig(ctx context.Context, req action.ValidateConfigRequest, resp *action.ValidateConfigResponse) {
 	var model maintenanceModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
-	nodeAmong(model.Nodes, model.Node, path.Root("node"), &resp.Diagnostics)
+	model.checkNode(model.Node, path.Root("node"), &resp.Diagnostics)
 }
 
 func (a *maintenanceAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
@@ -71,13 +67,8 @@ func (a *maintenanceAction) Invoke(ctx context.Context, req action.InvokeRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	doing := model.Mode.ValueString() + " " + model.Node.ValueString()
-	work, ok := a.session.begin(ctx, doing, model.Nodes, model.Timeouts, resp)
-	if !ok {
-		return
-	}
-	defer work.close()
-	if err := work.SetMaintenance(work.ctx, model.Node.ValueString(), model.Mode.ValueString() == drain); err != nil {
-		fail(&resp.Diagnostics, doing, err)
-	}
+	node, mode := model.Node.ValueString(), model.Mode.ValueString()
+	a.run(ctx, mode+" "+node, model.onCluster, resp, func(ctx context.Context, fleet *cluster.Fleet) error {
+		return fleet.SetMaintenance(ctx, node, mode == drain)
+	})
 }

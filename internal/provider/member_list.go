@@ -26,7 +26,7 @@ var (
 func newMemberList() list.ListResource { return &memberList{} }
 
 // memberList lists the members of a running cluster, for terraform query and the configuration that it generates.
-type memberList struct{ session *session }
+type memberList struct{ resourceSession }
 
 func (l *memberList) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_cluster_member"
@@ -49,10 +49,6 @@ func (l *memberList) ListResourceConfigSchema(_ context.Context, _ list.ListReso
 			},
 		},
 	}
-}
-
-func (l *memberList) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	l.session = sessionOf(req.ProviderData, &resp.Diagnostics)
 }
 
 func (l *memberList) List(ctx context.Context, req list.ListRequest, stream *list.ListResultsStream) {
@@ -121,12 +117,8 @@ func (l *memberList) result(ctx context.Context, req list.ListRequest, node stri
 	if !req.IncludeResource {
 		return result
 	}
-	peers := map[string]peerModel{}
-	for peer, address := range hosts {
-		peers[peer] = peerModel{Host: types.StringValue(address), SSH: types.ObjectNull(hostSSHType.AttrTypes), Rabbitmqctl: types.ListNull(types.StringType), Commands: types.ObjectNull(serviceCommandsType.AttrTypes)}
-	}
 	for attribute, value := range map[string]any{
-		"node": node, "host": host, "type": string(member.Type), "peers": peers, "allow_data_loss": false,
+		"node": node, "host": host, "type": string(member.Type), "peers": peersAt(hosts), "allow_data_loss": false,
 		"running": member.Running, "cluster_name": name,
 	} {
 		result.Diagnostics.Append(result.Resource.SetAttribute(ctx, path.Root(attribute), value)...)

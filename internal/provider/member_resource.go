@@ -6,16 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
@@ -38,37 +35,7 @@ var (
 func newMemberResource() resource.Resource { return &memberResource{} }
 
 // memberResource is rabbitmq_cluster_member: one node's membership.
-type memberResource struct{ session *session }
-
-type memberResourceModel struct {
-	Node          types.String   `tfsdk:"node"`
-	Host          types.String   `tfsdk:"host"`
-	SSH           types.Object   `tfsdk:"ssh"`
-	Type          types.String   `tfsdk:"type"`
-	Peers         types.Map      `tfsdk:"peers"`
-	Rabbitmqctl   types.List     `tfsdk:"rabbitmqctl"`
-	Service       types.String   `tfsdk:"service"`
-	Commands      types.Object   `tfsdk:"service_commands"`
-	AllowDataLoss types.Bool     `tfsdk:"allow_data_loss"`
-	Replicas      types.String   `tfsdk:"replicas"`
-	Running       types.Bool     `tfsdk:"running"`
-	ClusterName   types.String   `tfsdk:"cluster_name"`
-	Timeouts      timeouts.Value `tfsdk:"timeouts"`
-}
-
-type peerModel struct {
-	Host        types.String `tfsdk:"host"`
-	SSH         types.Object `tfsdk:"ssh"`
-	Type        types.String `tfsdk:"type"`
-	Rabbitmqctl types.List   `tfsdk:"rabbitmqctl"`
-	Service     types.String `tfsdk:"service"`
-	Commands    types.Object `tfsdk:"service_commands"`
-}
-
-type memberIdentity struct {
-	Node types.String `tfsdk:"node"`
-	Host types.String `tfsdk:"host"`
-}
+type memberResource struct{ resourceSession }
 
 func (r *memberResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_cluster_member"
@@ -76,6 +43,8 @@ func (r *memberResource) Metadata(_ context.Context, req resource.MetadataReques
 }
 
 func (r *memberResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	kind := typeAttribute()
+	kind.Default = stringdefault.StaticString(string(topology.Disc))
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "One node's membership of a RabbitMQ cluster. It is additive: it knows itself and the peers to join through, and leaves everybody else alone. A node that is a member already is adopted as it is.",
 		Attributes: map[string]schema.Attribute{
@@ -115,26 +84,15 @@ func (r *memberResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 				},
 			},
 			// Optional attributes
-			"host": hostAttribute(),
-			"ssh":  hostSSHAttribute(),
-			"type": schema.StringAttribute{
-				Optional:            true,
-				Computed:            true,
-				Default:             stringdefault.StaticString(string(topology.Disc)),
-				MarkdownDescription: "`disc` (default) or `ram`. RAM nodes exist before RabbitMQ 4.3 and on Mnesia only. A change is made in place: the node stops, joins anew and starts.",
-				Validators:          []validator.String{stringvalidator.OneOf(string(topology.Disc), string(topology.RAM))},
-			},
+			"host":             hostAttribute(),
+			"ssh":              hostSSHAttribute(),
+			"type":             kind,
 			"rabbitmqctl":      rabbitmqctlAttribute(),
 			"service":          serviceAttribute(),
 			"service_commands": serviceCommandsAttribute(),
-			"allow_data_loss": schema.BoolAttribute{
-				Optional:            true,
-				Computed:            true,
-				Default:             booldefault.StaticBool(false),
-				MarkdownDescription: "Whether steps that destroy data may be taken: joining while the node holds data or is in another cluster, leaving while it holds the only copy of a queue. Default: false, which refuses them with a list of what would go. It never lets a change take the majority of the metadata store away.",
-			},
-			"replicas": replicasAttribute("this member"),
-			"timeouts": timeoutsAttribute(ctx, true),
+			"allow_data_loss":  allowDataLossAttribute("joining while the node holds data or is in another cluster, leaving while it holds the only copy of a queue"),
+			"replicas":         replicasAttribute("this member"),
+			"timeouts":         timeoutsAttribute(ctx, true),
 			// Computed attributes
 			"running": schema.BoolAttribute{
 				Computed:            true,
@@ -157,54 +115,6 @@ var memberIdentitySchema = identityschema.Schema{Attributes: map[string]identity
 	"node": identityschema.StringAttribute{RequiredForImport: true, Description: "The Erlang node name."},
 	"host": identityschema.StringAttribute{OptionalForImport: true, Description: "Name or address by which its host is reached, where it is not the host part of the node name."},
 }}
-
-func (r *memberResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.session = sessionOf(req.ProviderData, &resp.Diagnostics)
-}
-
-// self gives the member as one entry of a map of nodes.
-func (m memberResourceModel) self() memberModel {
-	return memberModel{Host: m.Host, SSH: m.SSH, Type: m.Type, Rabbitmqctl: m.Rabbitmqctl, Service: m.Service, Commands: m.Commands}
-}
-
-// nodes gives the member and its peers, by node name.
-func (m memberResourceModel) nodes(ctx context.Context) (map[string]memberModel, diagnostics) {
-	peers := map[string]peerModel{}
-	var diags diagnostics
-	if !m.Peers.IsNull() && !m.Peers.IsUnknown() {
-		diags = m.Peers.ElementsAs(ctx, &peers, false)
-	}
-	nodes := map[string]memberModel{}
-	for node, p := range peers {
-		if err := rabbitmq.CheckNodeName(node); err != nil {
-			diags.AddAttributeError(path.Root("peers").AtMapKey(node), "Invalid node name", sentence(err))
-			continue
-		}
-		nodes[node] = memberModel{Host: p.Host, SSH: p.SSH, Type: p.Type, Rabbitmqctl: p.Rabbitmqctl, Service: p.Service, Commands: p.Commands}
-	}
-	nodes[m.Node.ValueString()] = m.self()
-	return nodes, diags
-}
-
-// peers gives the names of the others.
-func (m memberResourceModel) peers(nodes map[string]memberModel) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(nodes)), func(node string) bool { return node == m.Node.ValueString() })
-}
-
-// wish is what the model asks for.
-func (m memberResourceModel) wish(nodes map[string]memberModel) topology.Wish {
-	return topology.Wish{
-		Members:       map[string]topology.Type{m.Node.ValueString(): topology.Type(m.Type.ValueString())},
-		Peers:         m.peers(nodes),
-		AllowDataLoss: m.AllowDataLoss.ValueBool(),
-		Grow:          m.Replicas.ValueString() == grow,
-	}
-}
-
-// leaving is what its destruction asks for.
-func (m memberResourceModel) leaving(nodes map[string]memberModel) topology.Wish {
-	return topology.Wish{Leaving: []string{m.Node.ValueString()}, Peers: m.peers(nodes), AllowDataLoss: m.AllowDataLoss.ValueBool()}
-}
 
 // ModifyPlan fills in what follows from the configuration and, when membership would change, says what would happen.
 func (r *memberResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
@@ -252,11 +162,7 @@ func (r *memberResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if _, err := r.session.settings(plan.self().host(plan.Node.ValueString())); err != nil {
-		resp.Diagnostics.AddAttributeError(path.Root("host"), "Invalid connection settings", err.Error())
-		return
-	}
-	if unchanged {
+	if ok := r.session.checkSettings(plan.self().host(plan.Node.ValueString()), path.Root("host"), &resp.Diagnostics); !ok || unchanged {
 		return
 	}
 	if !stays && !req.State.Raw.IsNull() { // replaced: the CLI shows no warnings but this one's
@@ -291,21 +197,15 @@ func (r *memberResource) foresee(ctx context.Context, nodes map[string]memberMod
 func (r *memberResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
 	var plan memberResourceModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
-	timeout, diags := plan.Timeouts.Create(ctx, changeTimeout)
-	resp.Diagnostics.Append(diags...)
+	ctx, cancel := bound(ctx, plan.Timeouts.Create, &resp.Diagnostics)
+	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	if r.converge(ctx, &plan, true, &resp.Diagnostics) {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		resp.Diagnostics.Append(resp.Identity.Set(ctx, plan.identity())...)
 	}
-}
-
-func (m memberResourceModel) identity() memberIdentity {
-	return memberIdentity{Node: m.Node, Host: m.Host}
 }
 
 // converge makes the node what plan says, alone among the resources of this run that share one of its nodes, and reads
@@ -371,17 +271,6 @@ func waitsForFounder(err error) bool {
 	return errors.As(err, &refusal) && !slices.ContainsFunc(refusal.Reasons, func(r topology.Reason) bool { return r.Rule != topology.RuleFounder })
 }
 
-func (m *memberResourceModel) take(member topology.Member, name string) {
-	if m.Host.ValueString() == "" {
-		m.Host = types.StringValue(rabbitmq.HostPart(m.Node.ValueString()))
-	}
-	m.Type = types.StringValue(string(member.Type))
-	m.Running = types.BoolValue(member.Running)
-	if name != "" || m.ClusterName.IsUnknown() {
-		m.ClusterName = types.StringValue(name)
-	}
-}
-
 func (r *memberResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state memberResourceModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -390,8 +279,7 @@ func (r *memberResource) Read(ctx context.Context, req resource.ReadRequest, res
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if r.session.unknown {
-		resp.Diagnostics.AddWarning("The member was not read", "The provider's configuration is not known yet, so that no host can be reached. The state is kept as it was.")
+	if r.session.unreached("member", &resp.Diagnostics) {
 		return
 	}
 	node := state.Node.ValueString()
@@ -424,13 +312,11 @@ func (r *memberResource) Read(ctx context.Context, req resource.ReadRequest, res
 func (r *memberResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var plan memberResourceModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
-	timeout, diags := plan.Timeouts.Update(ctx, changeTimeout)
-	resp.Diagnostics.Append(diags...)
+	ctx, cancel := bound(ctx, plan.Timeouts.Update, &resp.Diagnostics)
+	defer cancel()
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	// After a failure the state stays as it was read before: the next plan reads again and shows what is left.
 	if r.converge(ctx, &plan, false, &resp.Diagnostics) {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
@@ -441,15 +327,13 @@ func (r *memberResource) Update(ctx context.Context, req resource.UpdateRequest,
 func (r *memberResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state memberResourceModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	timeout, diags := state.Timeouts.Delete(ctx, changeTimeout)
-	resp.Diagnostics.Append(diags...)
+	ctx, cancel := bound(ctx, state.Timeouts.Delete, &resp.Diagnostics)
+	defer cancel()
 	nodes, diags := state.nodes(ctx)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	doing := "take out " + state.Node.ValueString()
 	fleet, err := r.session.fleet(nodes, nil, false)
 	if err != nil {
@@ -470,26 +354,6 @@ func (r *memberResource) Delete(ctx context.Context, req resource.DeleteRequest,
 	}
 }
 
-// identityOf reads an import id or identity. The id is "NODE" or "NODE,HOST": a comma is in no node name and in no host
-// name or address, while @ and : are.
-func identityOf(ctx context.Context, req resource.ImportStateRequest, diags *diagnostics) memberIdentity {
-	identity := memberIdentity{}
-	if req.ID != "" {
-		node, address, _ := strings.Cut(req.ID, ",")
-		identity = memberIdentity{Node: types.StringValue(node), Host: types.StringValue(address)}
-	} else {
-		diags.Append(req.Identity.Get(ctx, &identity)...)
-	}
-	node := identity.Node.ValueString()
-	if err := rabbitmq.CheckNodeName(node); err != nil && !diags.HasError() {
-		diags.AddError("Invalid import id", sentence(err)+" The id is NODE or NODE,HOST.")
-	}
-	if identity.Host.ValueString() == "" {
-		identity.Host = types.StringValue(rabbitmq.HostPart(node))
-	}
-	return identity
-}
-
 func (r *memberResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	identity := identityOf(ctx, req, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
@@ -507,19 +371,12 @@ func (r *memberResource) ImportState(ctx context.Context, req resource.ImportSta
 }
 
 // importPeers asks the node for the others, so that the import knows whom to ask about it from now on.
-func (r *memberResource) importPeers(ctx context.Context, node, address string, diags *diagnostics) map[string]peerModel {
+func (r *memberResource) importPeers(ctx context.Context, node, address string, diags *diagnostics) map[string]nodeModel {
 	others, _, err := r.session.discover(ctx, node, address)
 	if err != nil {
 		fail(diags, "import "+node, err)
 		return nil
 	}
 	others[node] = address // as in a map that serves all members
-	peers := map[string]peerModel{}
-	for other, host := range others {
-		peers[other] = peerModel{
-			Host: types.StringValue(host), SSH: types.ObjectNull(hostSSHType.AttrTypes), Rabbitmqctl: types.ListNull(types.StringType),
-			Commands: types.ObjectNull(serviceCommandsType.AttrTypes),
-		}
-	}
-	return peers
+	return peersAt(others)
 }

@@ -25,7 +25,7 @@ var (
 func newNodeData() datasource.DataSource { return &nodeData{} }
 
 // nodeData is the data source rabbitmq_node: one host's node.
-type nodeData struct{ session *session }
+type nodeData struct{ dataSession }
 
 type nodeDataModel struct {
 	Host            types.String `tfsdk:"host"`
@@ -112,23 +112,18 @@ func (d *nodeData) Schema(_ context.Context, _ datasource.SchemaRequest, resp *d
 	}
 }
 
-func (d *nodeData) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
-	d.session = sessionOf(req.ProviderData, &resp.Diagnostics)
-}
-
 func (d *nodeData) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
 	var model nodeDataModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if d.session.unknown {
-		resp.Diagnostics.AddAttributeError(path.Root("host"), "The node cannot be read yet", "The provider's configuration is not known yet, so that no host can be reached.")
+	if d.session.unreachedData("node", path.Root("host"), &resp.Diagnostics) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	h := memberModel{Host: model.Host, SSH: model.SSH, Rabbitmqctl: model.Rabbitmqctl, Service: model.Service, Commands: model.Commands}.host("")
+	h := nodeModel{Host: model.Host, SSH: model.SSH, Rabbitmqctl: model.Rabbitmqctl, Service: model.Service, Commands: model.Commands}.host("")
 	doing := "read the node of host " + h.Address
 	node, err := d.session.node(model.Node.ValueString(), h)
 	var seen rabbitmq.Observation

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/action/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/action"
@@ -12,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/cluster"
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
 )
 
@@ -24,16 +24,15 @@ var (
 func newRebalanceAction() action.Action { return &rebalanceAction{} }
 
 // rebalanceAction is rabbitmq_rebalance: replicas for new members, leaders spread over all.
-type rebalanceAction struct{ session *session }
+type rebalanceAction struct{ actionSession }
 
 type rebalanceModel struct {
-	Nodes        types.Map      `tfsdk:"nodes"`
-	Grow         types.List     `tfsdk:"grow"`
-	Leaders      types.Bool     `tfsdk:"leaders"`
-	QueueType    types.String   `tfsdk:"queue_type"`
-	VHostPattern types.String   `tfsdk:"vhost_pattern"`
-	QueuePattern types.String   `tfsdk:"queue_pattern"`
-	Timeouts     timeouts.Value `tfsdk:"timeouts"`
+	onCluster
+	Grow         types.List   `tfsdk:"grow"`
+	Leaders      types.Bool   `tfsdk:"leaders"`
+	QueueType    types.String `tfsdk:"queue_type"`
+	VHostPattern types.String `tfsdk:"vhost_pattern"`
+	QueuePattern types.String `tfsdk:"queue_pattern"`
 }
 
 // queueTypes are what rabbitmq-queues rebalance takes.
@@ -48,11 +47,7 @@ func (a *rebalanceAction) Schema(ctx context.Context, _ action.SchemaRequest, re
 		MarkdownDescription: "Gives members replicas that they lack, and spreads the leaders of queues over the members. RabbitMQ does neither by itself: a member that joined later holds no replica of older queues, and after restarts leaders gather on the members that were up. It is refused while a member is down.",
 		Attributes: map[string]schema.Attribute{
 			"nodes": nodesActionAttribute(),
-			"grow": schema.ListAttribute{
-				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "Members that get a replica of every quorum queue and stream that has none there, each one of `nodes`. Copying takes network and disk in proportion to what the queues hold. Default: nobody.",
-				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(nodeNameValidator{})},
-			},
+			"grow":  someNodesAttribute("Members that get a replica of every quorum queue and stream that has none there, each one of `nodes`. Copying takes network and disk in proportion to what the queues hold. Default: nobody.", listvalidator.SizeAtLeast(1)),
 			"leaders": schema.BoolAttribute{
 				Optional:            true,
 				MarkdownDescription: "Whether leaders are spread over all running members (`rabbitmq-queues rebalance`), after growing. Default: true. A queue whose leader moves is not available for a moment.",
@@ -69,25 +64,16 @@ func (a *rebalanceAction) Schema(ctx context.Context, _ action.SchemaRequest, re
 	}
 }
 
-func (a *rebalanceAction) Configure(_ context.Context, req action.ConfigureRequest, resp *action.ConfigureResponse) {
-	a.session = sessionOf(req.ProviderData, &resp.Diagnostics)
-}
-
 func (a *rebalanceAction) ValidateConfig(ctx context.Context, req action.ValidateConfigRequest, resp *action.ValidateConfigResponse) {
 	var model rebalanceModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
-	for i, element := range model.Grow.Elements() {
-		if node, ok := element.(types.String); ok {
-			nodeAmong(model.Nodes, node, path.Root("grow").AtListIndex(i), &resp.Diagnostics)
-		}
-	}
+	model.checkNodes(model.Grow, path.Root("grow"), &resp.Diagnostics)
 	if model.Grow.IsNull() && !model.Leaders.IsNull() && !model.Leaders.IsUnknown() && !model.Leaders.ValueBool() {
 		resp.Diagnostics.AddAttributeError(path.Root("leaders"), "Nothing to do", "`leaders` is false and `grow` names nobody.")
 	}
 }
 
 func (a *rebalanceAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
-	const doing = "rebalance the cluster"
 	var model rebalanceModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
 	var grow []string
@@ -102,12 +88,7 @@ func (a *rebalanceAction) Invoke(ctx context.Context, req action.InvokeRequest, 
 			leaders.Type = kind
 		}
 	}
-	work, ok := a.session.begin(ctx, doing, model.Nodes, model.Timeouts, resp)
-	if !ok {
-		return
-	}
-	defer work.close()
-	if err := work.Rebalance(work.ctx, grow, leaders); err != nil {
-		fail(&resp.Diagnostics, doing, err)
-	}
+	a.run(ctx, "rebalance the cluster", model.onCluster, resp, func(ctx context.Context, fleet *cluster.Fleet) error {
+		return fleet.Rebalance(ctx, grow, leaders)
+	})
 }

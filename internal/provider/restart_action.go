@@ -5,13 +5,13 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/action/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/action/schema"
 	"github.com/hashicorp/terraform-plugin-framework/path"
-	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/cluster"
 )
 
 var (
@@ -23,13 +23,12 @@ var (
 func newRestartAction() action.Action { return &restartAction{} }
 
 // restartAction is rabbitmq_rolling_restart: the members' services restarted one after the other.
-type restartAction struct{ session *session }
+type restartAction struct{ actionSession }
 
 type restartModel struct {
-	Nodes    types.Map      `tfsdk:"nodes"`
-	Only     types.List     `tfsdk:"only"`
-	Drain    types.Bool     `tfsdk:"drain"`
-	Timeouts timeouts.Value `tfsdk:"timeouts"`
+	onCluster
+	Only  types.List `tfsdk:"only"`
+	Drain types.Bool `tfsdk:"drain"`
 }
 
 func (a *restartAction) Metadata(_ context.Context, req action.MetadataRequest, resp *action.MetadataResponse) {
@@ -43,11 +42,7 @@ func (a *restartAction) Schema(ctx context.Context, _ action.SchemaRequest, resp
 			"Never are two nodes down. At the first trouble it ends, and says which nodes it has restarted. Clients have to connect again, and find another member while theirs is away.",
 		Attributes: map[string]schema.Attribute{
 			"nodes": nodesActionAttribute(),
-			"only": schema.ListAttribute{
-				Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "The nodes to restart, in this order, each one of `nodes`. Default: all of `nodes`, by name.",
-				Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(nodeNameValidator{})},
-			},
+			"only":  someNodesAttribute("The nodes to restart, in this order, each one of `nodes`. Default: all of `nodes`, by name.", listvalidator.SizeAtLeast(1)),
 			"drain": schema.BoolAttribute{
 				Optional:            true,
 				MarkdownDescription: "Whether each node hands its leaders and clients to others before it is stopped (`rabbitmq-upgrade drain`, from 3.8.8 on). Default: true. With false, clients notice at the stop, and queues elect new leaders after it.",
@@ -57,38 +52,25 @@ func (a *restartAction) Schema(ctx context.Context, _ action.SchemaRequest, resp
 	}
 }
 
-func (a *restartAction) Configure(_ context.Context, req action.ConfigureRequest, resp *action.ConfigureResponse) {
-	a.session = sessionOf(req.ProviderData, &resp.Diagnostics)
-}
-
 func (a *restartAction) ValidateConfig(ctx context.Context, req action.ValidateConfigRequest, resp *action.ValidateConfigResponse) {
 	var model restartModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
-	for i, element := range model.Only.Elements() {
-		if node, ok := element.(types.String); ok {
-			nodeAmong(model.Nodes, node, path.Root("only").AtListIndex(i), &resp.Diagnostics)
-		}
-	}
+	model.checkNodes(model.Only, path.Root("only"), &resp.Diagnostics)
 }
 
 func (a *restartAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
-	const doing = "restart the cluster's nodes"
 	var model restartModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &model)...)
+	var only []string
+	resp.Diagnostics.Append(model.Only.ElementsAs(ctx, &only, false)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	work, ok := a.session.begin(ctx, doing, model.Nodes, model.Timeouts, resp)
-	if !ok {
-		return
-	}
-	defer work.close()
-	nodes := slices.Sorted(maps.Keys(work.Nodes))
-	if !model.Only.IsNull() {
-		nodes = nil
-		resp.Diagnostics.Append(model.Only.ElementsAs(ctx, &nodes, false)...)
-	}
-	if err := work.RollingRestart(work.ctx, nodes, model.Drain.IsNull() || model.Drain.ValueBool()); err != nil {
-		fail(&resp.Diagnostics, doing, err)
-	}
+	a.run(ctx, "restart the cluster's nodes", model.onCluster, resp, func(ctx context.Context, fleet *cluster.Fleet) error {
+		nodes := only
+		if model.Only.IsNull() {
+			nodes = slices.Sorted(maps.Keys(fleet.Nodes))
+		}
+		return fleet.RollingRestart(ctx, nodes, model.Drain.IsNull() || model.Drain.ValueBool())
+	})
 }

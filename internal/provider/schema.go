@@ -7,8 +7,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
 )
 
 // What several resources have in common.
@@ -20,6 +23,35 @@ func hostAttribute() schema.StringAttribute {
 		Computed:            true,
 		MarkdownDescription: "Name or address by which the host is reached with SSH. Default: what stands after the `@` of the node name. A change is made in place and touches no broker.",
 		Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+	}
+}
+
+// aloneHostAttribute is how a host is reached that no node name tells of.
+func aloneHostAttribute() schema.StringAttribute {
+	return schema.StringAttribute{
+		Required:            true,
+		MarkdownDescription: "Name or address by which the host is reached with SSH. A change is made in place.",
+		Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
+	}
+}
+
+// typeAttribute is how a member keeps the metadata. It has no default here: within a map of members one cannot be given.
+func typeAttribute() schema.StringAttribute {
+	return schema.StringAttribute{
+		Optional:            true,
+		Computed:            true,
+		MarkdownDescription: "`disc` (default) or `ram`. RAM nodes exist before RabbitMQ 4.3 and on Mnesia only. A change is made in place: the node stops, joins anew and starts.",
+		Validators:          []validator.String{stringvalidator.OneOf(string(topology.Disc), string(topology.RAM))},
+	}
+}
+
+// allowDataLossAttribute lets steps destroy data, which are named.
+func allowDataLossAttribute(steps string) schema.BoolAttribute {
+	return schema.BoolAttribute{
+		Optional:            true,
+		Computed:            true,
+		Default:             booldefault.StaticBool(false),
+		MarkdownDescription: "Whether steps that destroy data may be taken: " + steps + ". Default: false, which refuses them with a list of what would go. It never lets a change take the majority of the metadata store away.",
 	}
 }
 
