@@ -3,13 +3,19 @@
 package acceptance
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
 )
 
 // Each thing that only a joiner holds keeps it out, in the plan and in the apply, and is there afterwards.
-func TestJoinerKeepsWhateverItHolds(t *testing.T) {
-	full(t)
+func TestJoinerKeepsWhateverItHoldsOnEveryVersion(t *testing.T) {
+	everyVersion(t)
 	rmq1, rmq2, rmq3 := blank(t)
 	joinByHand(t, rmq3, rmq1)
 	w := newWorkspace(t)
@@ -62,4 +68,99 @@ func TestJoinerKeepsWhateverItHolds(t *testing.T) {
 			t.Errorf("the next plan has exit code %d and says %s", o.code, o.output)
 		}
 	})
+}
+
+// A member is not taken out as long as it has the only copy of something, or a queue would lose its majority.
+func TestMemberWithAnOnlyCopyStaysOnEveryVersion(t *testing.T) {
+	everyVersion(t)
+	rmq1, rmq2, rmq3 := blank(t)
+	joinByHand(t, rmq2, rmq1)
+	joinByHand(t, rmq3, rmq1)
+	w := newWorkspace(t)
+	w.write(hcl{members: entries(rmq1, rmq2)})
+	accepted := func() {
+		w.t.Helper()
+		w.planShows("take rabbit@rmq3 out of the cluster of rabbit@rmq1 through rabbit@rmq1")
+	}
+	// A quorum queue counts its messages some seconds late, so that only its name is certain.
+	refused := func(texts ...string) {
+		w.t.Helper()
+		w.refuses(append(texts, "data would be lost", "or set allow_data_loss = true")...)
+		areOneCluster(w.t, rmq1, rmq2, rmq3)
+	}
+
+	w.tell("a classic queue, until it is drained and deleted", func(t *testing.T) {
+		declare(t, rmq3, "classic", "baskets", 2)
+		refused("rabbit@rmq3: the only copy of 1 classic queue with 2 messages (baskets in /: 2) would go", "Drain classic queues and delete them, or move them")
+		holds(t, rmq1, "baskets", 2)
+		ctl(t, rmq3, "purge_queue", "baskets")
+		refused("rabbit@rmq3: the only copy of 1 classic queue with 0 messages (baskets in /: 0) would go")
+		ctl(t, rmq3, "delete_queue", "baskets")
+		accepted()
+	})
+
+	w.tell("a quorum queue on this node alone, until it grows", func(t *testing.T) {
+		declareWith(t, rmq3, "quorum", "lonely", 5, amqp.Table{"x-quorum-initial-group-size": 1})
+		refused("rabbit@rmq3: the only copy of 1 quorum queue with", "(lonely in /:", "rabbitmq-queues grow NODE all")
+		queues(t, rmq3, "grow", rmq1.NodeName(), "all")
+		accepted()
+	})
+
+	w.tell("a quorum queue of which two of three replicas work, until the third works", func(t *testing.T) {
+		declare(t, rmq1, "quorum", "orders", 5)
+		replica(t, rmq2, "orders", "stop")
+		refused("rabbit@rmq3: 1 quorum queue with", "(orders in /:", "would be left without a running majority", "Start the members whose replicas do not work", "rabbitmq-queues shrink")
+		replica(t, rmq2, "orders", "restart")
+		eventually(t, "the replica works again", func() bool { return w.plan().code == 2 })
+		accepted()
+	})
+
+	if slices.Contains(replicated(), "stream") {
+		w.tell("a stream with one replica, until it has another", func(t *testing.T) {
+			declareWith(t, rmq3, "stream", "journal", 5, amqp.Table{"x-initial-cluster-size": 1})
+			refused("rabbit@rmq3: the only copy of 1 stream", "(journal in /:", "rabbitmq-streams add_replica")
+			ctl(t, rmq3, "--script-name", "rabbitmq-streams", "add_replica", "journal", rmq1.NodeName())
+			eventually(t, "the replica is there", func() bool { return w.plan().code == 2 })
+			accepted()
+		})
+	}
+
+	w.tell("then it leaves, and everything is there", func(t *testing.T) {
+		w.mustApply()
+		areOneCluster(t, rmq1, rmq2)
+		areAlone(t, rmq3)
+		isBlank(t, rmq3)
+		holds(t, rmq1, "lonely", 5)
+		holds(t, rmq1, "orders", 5)
+		if slices.Contains(replicated(), "stream") {
+			holds(t, rmq1, "journal", 5)
+		}
+		w.planIsEmpty()
+	})
+}
+
+// holds waits until a queue has so many messages.
+func holds(t *testing.T, h *lab.Host, queue string, messages int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s has %d messages", queue, messages), func() bool {
+		for line := range strings.Lines(ctl(t, h, "-q", "list_queues", "--no-table-headers", "name", "messages")) {
+			if slices.Equal(strings.Fields(line), []string{queue, fmt.Sprint(messages)}) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// queues runs rabbitmq-queues on a host, not through the product.
+func queues(t *testing.T, h *lab.Host, args ...string) string {
+	t.Helper()
+	return on(t, h, append([]string{"runuser", "-u", "rabbitmq", "--", "rabbitmq-queues"}, args...)...)
+}
+
+// replica stops, or restarts, the replica of a quorum queue on a node that goes on running.
+func replica(t *testing.T, h *lab.Host, name, what string) {
+	t.Helper()
+	ctl(t, h, "eval", strings.NewReplacer("NAME", name, "WHAT", what).Replace(
+		`Q = {list_to_atom("%2F_NAME"), node()}, code:ensure_loaded(ra), case erlang:function_exported(ra, WHAT_server, 2) of true -> ra:WHAT_server(quorum_queues, Q); false -> ra:WHAT_server(Q) end.`))
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -40,8 +41,16 @@ func dial(t *testing.T, h *lab.Host) *amqp.Channel {
 // declare makes a durable queue of a type and publishes confirmed, persistent messages to it.
 func declare(t *testing.T, h *lab.Host, kind, name string, messages int) {
 	t.Helper()
+	declareWith(t, h, kind, name, messages, nil)
+}
+
+// declareWith is declare with more arguments of the queue.
+func declareWith(t *testing.T, h *lab.Host, kind, name string, messages int, arguments amqp.Table) {
+	t.Helper()
 	ch := dial(t, h)
-	if _, err := ch.QueueDeclare(name, true, false, false, false, amqp.Table{"x-queue-type": kind}); err != nil {
+	table := amqp.Table{"x-queue-type": kind}
+	maps.Copy(table, arguments)
+	if _, err := ch.QueueDeclare(name, true, false, false, false, table); err != nil {
 		t.Fatal(err)
 	}
 	if err := ch.Confirm(false); err != nil {

@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -50,7 +51,7 @@ func TestCheckCookie(t *testing.T) {
 }
 
 func TestFactsSeeWhatStillRuns(t *testing.T) {
-	// As facts.sh printed them on a real host, with one command that reads and one that changes.
+	// As facts.sh printed them on a real host, with commands that read and commands that change.
 	out := `facts:cli=/usr/sbin/rabbitmqctl
 facts:home=/var/lib/rabbitmq
 facts:boot=e5edd1cd-d0ad-4007-a4e5-9ae1a27de54a
@@ -61,13 +62,16 @@ facts:unit.ActiveState=failed
 facts:unit.SubState=failed
 facts:cli_running=rabbitmqctl eval reset stop_app.
 facts:cli_running=rabbitmqctl -n rabbit@rmq1 stop_app
+facts:cli_running=rabbitmqctl -n rabbit@rmq1 -q eval PROBE
+facts:cli_running=rabbitmqctl -n rabbit@rmq1 -q eval STREAMS
 facts:end=1
 `
+	out = strings.NewReplacer("PROBE", Ask{Work: true}.Expression(), "STREAMS", oneLine(streamsSource)).Replace(out)
 	f, err := parseFacts(out, "rmq1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(f.Running) != 1 || f.Running[0] != "rabbitmqctl -n rabbit@rmq1 stop_app" {
+	if !slices.Equal(f.Running, []string{"rabbitmqctl -n rabbit@rmq1 stop_app", "rabbitmqctl -n rabbit@rmq1 -q eval …"}) {
 		t.Errorf("running: %q", f.Running)
 	}
 	if f.Unit.String() != "failed (Result: exit-code)" || !f.Unit.Down() || f.ErlCall != "/usr/bin/erl_call" || f.Home != "/var/lib/rabbitmq" {

@@ -94,6 +94,9 @@ func parseFacts(out, address string) (Facts, error) {
 			f.Unit.Result = value
 		case "cli_running":
 			if isChange(value) {
+				if before, _, expression := strings.Cut(value, " eval "); expression {
+					value = before + " eval …"
+				}
 				f.Running = append(f.Running, value)
 			}
 		case "epmd":
@@ -112,8 +115,8 @@ func parseFacts(out, address string) (Facts, error) {
 
 func isChange(command string) bool {
 	for _, word := range strings.Fields(command) {
-		if word == "eval" { // what follows is an expression, and ours change nothing
-			return false
+		if word == "eval" { // what follows is an expression, and of ours only streams.erl changes anything
+			return strings.Contains(command, "rabbit_stream_queue:delete_replica(")
 		}
 		if slices.Contains(changing, word) {
 			return true

@@ -54,11 +54,19 @@ func (h Holdings) String() string {
 // String counts the group and names its largest queues.
 func (q QueueGroup) String() string {
 	messages := plural(q.Messages, "message")
+	if q.late() {
+		messages += soFar
+	}
 	if q.Uncounted > 0 {
 		messages = fmt.Sprintf("at least %s (%s uncounted)", messages, plural(q.Uncounted, "queue"))
 	}
 	return fmt.Sprintf("%s with %s (%s)", plural(q.Count, q.Type+" queue"), messages, strings.Join(q.Largest, ", "))
 }
+
+// late tells whether nothing was counted where RabbitMQ counts some seconds after the messages came.
+func (q QueueGroup) late() bool { return q.grows() && q.Messages == 0 }
+
+const soFar = " counted so far"
 
 // remedies says what keeps queues of these types: each type has its own.
 func remedies(queues []QueueGroup) string {
@@ -101,15 +109,20 @@ func lost(tally string) string {
 
 // tally counts queues and their messages: "14 queues, 1203 messages".
 func tally(queues []QueueGroup) string {
-	count, messages, atLeast := 0, 0, ""
+	count, messages, atLeast, late := 0, 0, "", false
 	for _, q := range queues {
 		count += q.Count
 		messages += q.Messages
+		late = late || q.late()
 		if q.Uncounted > 0 {
 			atLeast = "at least "
 		}
 	}
-	return plural(count, "queue") + ", " + atLeast + plural(messages, "message")
+	text := plural(count, "queue") + ", " + atLeast + plural(messages, "message")
+	if late && messages == 0 {
+		text += soFar
+	}
+	return text
 }
 
 // lostWithout returns the queues that have no copy outside the nodes in gone.
@@ -133,24 +146,30 @@ func (h Holdings) stuckWithout(gone, running []string) []QueueGroup {
 		if q.Type == "classic" {
 			continue
 		}
-		left := slices.DeleteFunc(slices.Clone(q.Copies), func(node string) bool { return slices.Contains(gone, node) })
-		voters := len(left)
-		for _, node := range q.Copies {
-			if q.Type == "stream" && slices.Contains(gone, node) && !slices.Contains(running, node) {
-				voters++
-			}
-		}
-		up := 0
-		for _, node := range left {
-			if slices.Contains(running, node) && !slices.Contains(q.Lame, node) {
-				up++
-			}
-		}
-		if len(left) > 0 && len(left) < len(q.Copies) && up <= voters/2 {
+		out := func(node string) bool { return slices.Contains(gone, node) }
+		touched, stays := slices.ContainsFunc(q.Copies, out), slices.ContainsFunc(q.Copies, func(node string) bool { return !out(node) })
+		if counted, up := q.countedWithout(gone, running); touched && stays && len(up) <= len(counted)/2 {
 			stuck = append(stuck, q)
 		}
 	}
 	return stuck
+}
+
+// countedWithout returns the replicas that are counted once the nodes in gone are out, and which of these work.
+func (q QueueGroup) countedWithout(gone, running []string) (counted, up []string) {
+	for _, node := range q.Copies {
+		runs := slices.Contains(running, node)
+		switch {
+		case !slices.Contains(gone, node):
+			counted = append(counted, node)
+			if runs && !slices.Contains(q.Lame, node) {
+				up = append(up, node)
+			}
+		case q.Type == "stream" && !runs:
+			counted = append(counted, node)
+		}
+	}
+	return counted, up
 }
 
 func plural(n int, what string) string {

@@ -126,9 +126,18 @@ func (p *planner) checkRemoval(gone []string, via string) {
 			p.refusal.refuse(RuleDataLoss, names, remedies(lost)+", or set allow_data_loss = true to lose them.",
 				"the only copy of %s would go", describe(lost))
 		}
-		if stuck := holds.stuckWithout(gone, p.willRun()); len(stuck) > 0 {
-			p.refusal.refuse(RuleDataLoss, names, "Start the members that hold the other replicas, or take dead replicas off (`rabbitmq-queues shrink NODE`), or add some on running members (`rabbitmq-queues grow NODE all`, `rabbitmq-streams add_replica STREAM NODE`), or set allow_data_loss = true.",
-				"%s would be left without a running majority", describe(stuck))
+		var stuck []string
+		for _, q := range holds.stuckWithout(gone, p.willRun()) {
+			counted, up := q.countedWithout(gone, p.willRun())
+			works := "none"
+			if len(up) > 0 {
+				works = "only " + strings.Join(up, ", ")
+			}
+			stuck = append(stuck, fmt.Sprintf("%s would be left without a running majority: of the replicas on %s, %s would work", q, strings.Join(counted, ", "), works))
+		}
+		if len(stuck) > 0 {
+			p.refusal.refuse(RuleDataLoss, names, "Start the members whose replicas do not work, or restart those that run, or take dead replicas off (`rabbitmq-queues shrink NODE`), or add some on running members (`rabbitmq-queues grow NODE all`, `rabbitmq-streams add_replica STREAM NODE`), or set allow_data_loss = true.",
+				"%s", strings.Join(stuck, "; "))
 		}
 	}
 	discs := 0
