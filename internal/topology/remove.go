@@ -35,6 +35,7 @@ func (p *planner) remove() {
 	}
 	p.checkRemoval(append(slices.Clone(dead), live...), via)
 	for _, node := range dead {
+		p.checkDead(node)
 		kind := Forget
 		if p.seen[node].State == Running { // rebuilt blank: peers refuse to forget it while it runs
 			kind = Expel
@@ -52,6 +53,16 @@ func (p *planner) remove() {
 		step.Loses, step.Toll = p.removalLoses(node)
 		p.add(step)
 	}
+}
+
+// checkDead refuses to forget a node that may live: its host answers and does not say that nothing runs there, and what
+// the members see is no proof, because they do not see one with another cookie, or beyond a partition, either.
+func (p *planner) checkDead(node string) {
+	if p.seen[node].State != Failed || p.wish.AllowDataLoss {
+		return
+	}
+	p.refusal.refuse(RuleUninspected, node, "Mend that; or, if its broker is gone for good, turn its host off, or set allow_data_loss = true to forget it unseen.",
+		"no member sees it running, but its host answers, and whether it runs there cannot be told: %s", p.seen[node].Why)
 }
 
 // finishLeaves ends the leaves that were cut off after the forget. What is left on such a node is lost already: it can
