@@ -23,11 +23,19 @@ type Result struct {
 	Log      []string
 }
 
-// teller runs one scenario in a bubble of synctest, where an hour takes no time, with everything of the product in it:
-// the provider's server, called as Terraform's core calls it, and SSH.
+// core is what carries out configurations, and keeps state.
+type core interface {
+	Apply(ctx context.Context, wanted Resources) (changes int, err error)
+	Destroy(ctx context.Context) error
+	Addresses() []string
+	Tainted() []string
+	State(address string) map[string]any
+}
+
+// teller runs one scenario with everything of the product in it: the provider, and SSH.
 type teller struct {
 	fleet  *Fleet
-	tf     *Terraform
+	tf     core
 	wish   wish  // the last one
 	last   error // of the last apply or dissolve
 	begun  time.Time
@@ -48,14 +56,46 @@ type wish struct {
 // providerArguments are the provider's configuration on a [Network].
 var providerArguments = map[string]any{"ssh": map[string]any{"user": login, "agent": false, "strict_host_key_checking": "no", "known_hosts_files": []any{"/nonexistent"}}}
 
-// Tell runs a scenario in a bubble, ends all faults, and sees that the last wish comes true.
+// Tell runs a scenario in a bubble of synctest, where an hour takes no time: the provider's server is called as
+// Terraform's core calls it. Then it ends all faults, and sees that the last wish comes true.
 func Tell(ctx context.Context, s Scenario) Result {
+	tf := &Terraform{Parallelism: s.parallelism(), Provider: providerArguments}
+	return tellThrough(ctx, s, 0, func(n *Network) (core, error) {
+		tf.Network = n
+		return tf, nil
+	}, tf.ghosts.Wait)
+}
+
+// second is how long a simulated second takes where a program runs, whose time is real.
+const second = 5 * time.Millisecond
+
+// TellThrough is Tell in real time, through the program of Terraform or OpenTofu at path, in the empty directory dir.
+func TellThrough(ctx context.Context, s Scenario, path, dir, config string) (Result, error) {
+	var c *CommandLine
+	var failed error
+	r := tellThrough(ctx, s, second, func(n *Network) (core, error) {
+		c, failed = NewCommandLine(path, dir, config, s.parallelism(), n)
+		n.fleet.kill = c.Kill
+		return c, failed
+	}, func() { c.Close() })
+	return r, failed
+}
+
+func (s Scenario) parallelism() int { return 1 + int(s.Seed%10) }
+
+func tellThrough(ctx context.Context, s Scenario, second time.Duration, through func(*Network) (core, error), rest func()) Result {
 	var loud []string
-	f := New(Options{Hosts: s.Hosts, Version: s.Version, Seed: s.Seed, Loud: func(format string, args ...any) {
+	f := New(Options{Hosts: s.Hosts, Version: s.Version, Seed: s.Seed, Second: second, Loud: func(format string, args ...any) {
 		loud = append(loud, fmt.Sprintf(format, args...))
 	}})
 	n := f.Network()
-	t := &teller{fleet: f, begun: time.Now(), tf: &Terraform{Network: n, Parallelism: 1 + int(s.Seed%10), Provider: providerArguments}}
+	defer n.Close()
+	defer f.Close()
+	tf, err := through(n)
+	if err != nil {
+		return Result{Problems: []string{err.Error()}}
+	}
+	t := &teller{fleet: f, begun: time.Now(), tf: tf}
 	for _, step := range s.Steps {
 		if err := t.step(ctx, strings.Fields(step)); err != nil {
 			t.problem("%q: %v", step, err)
@@ -70,7 +110,7 @@ func Tell(ctx context.Context, s Scenario) Result {
 	t.result.World = f.Describe()
 	f.Close()
 	n.Close()
-	t.tf.ghosts.Wait()
+	rest()
 	return t.result
 }
 
