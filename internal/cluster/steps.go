@@ -134,11 +134,15 @@ func (f *Fleet) startAgain(ctx context.Context, node *rabbitmq.Node, err error) 
 }
 
 // forget drops a member that does not run. Its own host is asked once more: what looked dead may have been one lost
-// connection to a member that is cut off from the others and runs.
+// connection to a member that is cut off from the others and runs. A host that answers, and does not tell, is no dead one.
 func (f *Fleet) forget(ctx context.Context, via *rabbitmq.Node, step topology.Step) error {
 	if node, err := f.node(step.Node); err == nil {
-		if o, err := node.Observe(ctx, rabbitmq.Ask{}); err == nil && o.Condition == rabbitmq.Running && slices.Contains(o.Status.Members(), step.Via) {
+		o, err := node.Observe(ctx, rabbitmq.Ask{})
+		switch {
+		case err == nil && o.Condition == rabbitmq.Running && slices.Contains(o.Status.Members(), step.Via):
 			return fmt.Errorf("%s runs and counts %s as a member, which does not see it: the network between them is broken. It was not forgotten; mend the network", step.Node, step.Via)
+		case err != nil && !unreachable(err) && !step.Consent:
+			return fmt.Errorf("whether %s runs cannot be told, although its host answers. It was not forgotten: mend that, or turn its host off when its broker is gone for good: %w", step.Node, err)
 		}
 	}
 	return f.forgetOn(ctx, via, step.Node)
