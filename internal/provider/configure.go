@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/action"
@@ -52,19 +51,8 @@ const (
 func bound(ctx context.Context, timeout func(context.Context, time.Duration) (time.Duration, diag.Diagnostics), diags *diagnostics) (context.Context, context.CancelFunc) {
 	longest, problems := timeout(ctx, changeTimeout)
 	diags.Append(problems...)
-	return context.WithTimeoutCause(ctx, longest, &timeUpError{longest})
+	return context.WithTimeout(ctx, longest)
 }
-
-// timeUpError is the cause of a context that a resource's timeouts have ended.
-type timeUpError struct{ after time.Duration }
-
-// Error implements error.
-func (e *timeUpError) Error() string {
-	return fmt.Sprintf("the time for it is up, which is %s (timeouts)", e.after)
-}
-
-// Unwrap makes it a deadline as any other.
-func (*timeUpError) Unwrap() error { return context.DeadlineExceeded }
 
 const notKnownYet = "The provider's configuration is not known yet, so that no host can be reached."
 

@@ -56,7 +56,7 @@ func (r *cookieEphemeral) Schema(_ context.Context, _ ephemeral.SchemaRequest, r
 			"rabbitmqctl": schema.ListAttribute{
 				Optional:            true,
 				ElementType:         types.StringType,
-				MarkdownDescription: "Program and leading arguments that stand for `rabbitmqctl` on this host. Nothing is run with it here; it tells which account the file belongs to.",
+				MarkdownDescription: "Program and leading arguments that stand for `rabbitmqctl` on this host. Nothing is run with it here; it tells which account the file belongs to. Default: the provider's.",
 				Validators:          []validator.List{listvalidator.SizeAtLeast(1)},
 			},
 			"value": schema.StringAttribute{

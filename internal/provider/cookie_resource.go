@@ -95,7 +95,7 @@ func (r *cookieResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 			},
 			"value_wo_version": schema.Int64Attribute{
 				Optional:            true,
-				MarkdownDescription: "Number to raise when `value_wo` changes; that rotates the cookie.",
+				MarkdownDescription: "Number to raise when `value_wo` changes; that rotates the cookie. Required beside `value_wo`.",
 				Validators:          []validator.Int64{int64validator.AlsoRequires(path.MatchRoot("value_wo"))},
 			},
 			"path": schema.StringAttribute{
@@ -118,7 +118,7 @@ func (r *cookieResource) Schema(ctx context.Context, _ resource.SchemaRequest, r
 			"nodes": schema.ListAttribute{
 				Optional:            true,
 				ElementType:         types.StringType,
-				MarkdownDescription: "Names of the nodes that shall take the cookie while they run, where several on the host share the file.",
+				MarkdownDescription: "Names of the nodes that shall take the cookie while they run, where several on the host share the file. Default: the one of `node`.",
 				Validators: []validator.List{
 					listvalidator.SizeAtLeast(1), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(nodeNameValidator{}),
 					listvalidator.ConflictsWith(path.MatchRoot("node"), path.MatchRoot("restart_if_needed")),

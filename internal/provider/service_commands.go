@@ -49,7 +49,7 @@ func serviceCommandsAttribute() schema.SingleNestedAttribute {
 			"environment": schema.MapAttribute{
 				Optional:            true,
 				ElementType:         types.StringType,
-				MarkdownDescription: "Environment of both, such as `RABBITMQ_NODE_PORT`. `RABBITMQ_NODENAME` is the node's name unless it is given, and `RABBITMQ_USE_LONGNAME` follows from it. It is kept in state and can be seen in the host's process list: no secrets.",
+				MarkdownDescription: "Environment of both, such as `RABBITMQ_NODE_PORT`. `RABBITMQ_NODENAME` is the node's name unless it is given, and `RABBITMQ_USE_LONGNAME` follows from it. It is kept in state and can be seen in the host's process list: no secrets. Default: no more than those.",
 			},
 		},
 	}

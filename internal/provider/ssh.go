@@ -42,32 +42,32 @@ var sshFields = []sshField{
 	},
 	{
 		name: "private_key", kind: types.StringType, secret: true, provider: true, hop: true,
-		text: "Private key in PEM or OpenSSH format. Conflicts with `private_key_file`.",
+		text: "Private key in PEM or OpenSSH format, offered before those of the agent. Conflicts with `private_key_file`. Default: none.",
 		set:  func(s *sshSettings, v string) error { s.PrivateKey = ssh.Secret(v); return nil },
 	},
 	{
 		name: "private_key_file", kind: types.StringType, provider: true, host: true, hop: true,
-		text: "Path of a private key on the machine that runs Terraform; `~` is expanded.",
+		text: "Path of a private key on the machine that runs Terraform, offered before those of the agent; `~` is expanded. Default: none, and no key in `~/.ssh` is looked for.",
 		set:  func(s *sshSettings, v string) error { s.PrivateKeyFile = v; return nil },
 	},
 	{
 		name: "private_key_passphrase", kind: types.StringType, secret: true, provider: true, hop: true,
-		text: "Passphrase of the private key, in whatever form that is given.",
+		text: "Passphrase of the private key, in whatever form that is given. Default: none, and an encrypted key is an error.",
 		set:  func(s *sshSettings, v string) error { s.PrivateKeyPassphrase = ssh.Secret(v); return nil },
 	},
 	{
 		name: "certificate", kind: types.StringType, provider: true, hop: true,
-		text: "OpenSSH user certificate for the private key, or for a key of the agent, as one line. Conflicts with `certificate_file`.",
+		text: "OpenSSH user certificate for the private key, or for a key of the agent, as one line. Conflicts with `certificate_file`. Default: none.",
 		set:  func(s *sshSettings, v string) error { s.Certificate = v; return nil },
 	},
 	{
 		name: "certificate_file", kind: types.StringType, provider: true, host: true, hop: true,
-		text: "Path of an OpenSSH user certificate on the machine that runs Terraform; `~` is expanded.",
+		text: "Path of an OpenSSH user certificate on the machine that runs Terraform; `~` is expanded. Default: none.",
 		set:  func(s *sshSettings, v string) error { s.CertificateFile = v; return nil },
 	},
 	{
 		name: "password", kind: types.StringType, secret: true, provider: true, hop: true,
-		text: "Password for the methods password and keyboard-interactive. Offered after keys.",
+		text: "Password for the methods password and keyboard-interactive. Offered after keys. Default: none, and neither method is tried.",
 		set:  func(s *sshSettings, v string) error { s.Password = ssh.Secret(v); return nil },
 	},
 	{
@@ -81,22 +81,22 @@ var sshFields = []sshField{
 	},
 	{
 		name: "agent_identity", kind: types.StringType, provider: true, host: true, hop: true,
-		text: "The one key of the agent to offer: a public key line, a SHA256 fingerprint or a comment. Servers end a login after a few wrong keys.",
+		text: "The one key of the agent to offer: a public key line, a SHA256 fingerprint or a comment. Servers end a login after a few wrong keys. Default: all of them, five at most.",
 		set:  func(s *sshSettings, v string) error { s.AgentIdentity = v; return nil },
 	},
 	{
 		name: "host_key", kind: types.StringType, host: true, hop: true,
-		text: "The host's public key or keys, one line each as in `/etc/ssh/ssh_host_ed25519_key.pub`. Where it is set, known_hosts is not asked.",
+		text: "The host's public key or keys, one line each as in `/etc/ssh/ssh_host_ed25519_key.pub`. Where it is set, known_hosts is not asked. Default: none.",
 		set:  func(s *sshSettings, v string) error { s.HostKey = lines(v); return nil },
 	},
 	{
 		name: "host_ca_key", kind: types.StringType, host: true, hop: true,
-		text: "Public key or keys, one line each, of the authorities whose host certificates are accepted. Where it is set, known_hosts is not asked.",
+		text: "Public key or keys, one line each, of the authorities whose host certificates are accepted. Where it is set, known_hosts is not asked. Default: none.",
 		set:  func(s *sshSettings, v string) error { s.HostCAKey = lines(v); return nil },
 	},
 	{
 		name: "host_key_alias", kind: types.StringType, host: true, hop: true,
-		text: "Name to look up in known_hosts, and in a host certificate, in place of the host's.",
+		text: "Name to look up in known_hosts, and in a host certificate, in place of the host's. Default: the host's.",
 		set:  func(s *sshSettings, v string) error { s.HostKeyAlias = v; return nil },
 	},
 	{
@@ -112,7 +112,7 @@ var sshFields = []sshField{
 	},
 	{
 		name: "timeout", kind: types.StringType, provider: true, host: true,
-		text: "How long to wait in all for a host that does not accept connections yet, for example while it boots, as a duration such as `5m` (default). Where the host need not be there yet (reading, planning, changing, destroying) the wait is 15 seconds at the most, and 3 seconds when its port refuses connections or the same run has waited for it in vain before.",
+		text: "How long to wait in all for a host that does not accept connections yet, for example while it boots, as a duration such as `5m` (default). Where the host need not be there yet (reading, planning, changing, destroying) the wait is 15 seconds at the most, and 3 seconds when its port refuses connections.",
 		set:  func(s *sshSettings, v string) (err error) { s.Timeout, err = time.ParseDuration(v); return err },
 	},
 	{
@@ -130,7 +130,7 @@ var sshFields = []sshField{
 	},
 	{
 		name: "proxy_url", kind: types.StringType, secret: true, provider: true,
-		text: "Proxy for the connection to the first hop: `socks5://…` or `http://…`, with a user and password if it wants them.",
+		text: "Proxy for the connection to the first hop: `socks5://…` or `http://…`, with a user and password if it wants them. Default: none; the environment's `HTTPS_PROXY` and the like are not looked at.",
 		set:  func(s *sshSettings, v string) error { s.ProxyURL = ssh.Secret(v); return nil },
 	},
 	{
@@ -151,7 +151,7 @@ var sshFields = []sshField{
 	},
 	{
 		name: "become_password", kind: types.StringType, secret: true, provider: true,
-		text: "Password that sudo asks for. It is sent on standard input, and only once sudo has asked; doas takes none.",
+		text: "Password that sudo asks for. It is sent on standard input, and only once sudo has asked; doas takes none. Default: none, and a sudo that asks is an error.",
 		set:  func(s *sshSettings, v string) error { s.BecomePassword = ssh.Secret(v); return nil },
 	},
 	{
@@ -161,7 +161,7 @@ var sshFields = []sshField{
 	},
 	{
 		name: "profile", kind: types.StringType, host: true,
-		text: "Name of an entry of the provider's `ssh_profiles`: for hosts that need other secrets.",
+		text: "Name of an entry of the provider's `ssh_profiles`: for hosts that need other secrets. Default: none; the provider's `ssh` holds.",
 		set:  func(s *sshSettings, v string) error { s.Profile = v; return nil },
 	},
 }
