@@ -40,6 +40,8 @@ type queue struct {
 	messages          int
 	copies            []string // whom the metadata names as holders
 	content           map[string]int
+	busy              time.Time // since when clients write to it
+	electing          time.Time // until when it has no leader
 }
 
 // Broker is one node and the host it is alone on. Its fields belong to the fleet's lock.
@@ -79,6 +81,20 @@ type Broker struct {
 	ready       bool            // the boot is past what it does alone
 	pending     int             // things that it will do by itself
 	reset       []*attempt      // Khepri: resets that wait for a majority
+	born        time.Time       // its Erlang VM runs
+	underWay    []string        // what it carries out for commands whose process is gone
+
+	// Maintenance.
+	drained   bool
+	restarted bool // its last boot was a restart of the unit
+
+	// What the world has it do, or lack.
+	detached, unitless, noMaintenance, revives, drainsAtBoot bool
+
+	// Names. nat says that the addresses that it has for others are on nobody's interfaces; astray, whose machines the
+	// names of nodes lead to instead; empty where to nobody's.
+	nat    bool
+	astray map[string]string
 }
 
 // attempt is a boot, or a reset, that somebody may wait for.
@@ -138,7 +154,9 @@ func (b *Broker) peers() []*Broker {
 func (b *Broker) sees() []string {
 	var names []string
 	for _, other := range b.peers() {
-		names = append(names, other.Name)
+		if other == b || !other.hidden() {
+			names = append(names, other.Name)
+		}
 	}
 	for _, other := range b.others() {
 		// 4.3 lists a rebuilt blank host as running (measured).
@@ -150,152 +168,8 @@ func (b *Broker) sees() []string {
 	return names
 }
 
-// links are the nodes that it has a link with: of those that it ever met, the ones that are up, whatever runs there.
-func (b *Broker) links() []string {
-	names := []string{}
-	for _, name := range b.fleet.names() {
-		other := b.fleet.brokers[name]
-		if other != b && (b.lists(name) || other.lists(b.Name)) && other.up && other.vm && b.fleet.linked(b, other) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 // majority tells whether its metadata store can take writes.
 func (b *Broker) majority() bool { return !b.version.Khepri || len(b.peers()) > len(b.members)/2 }
-
-// settle lets everything happen that can happen now: boots that were waiting end.
-func (f *Fleet) settle() {
-	for again := true; again; {
-		again = false
-		for _, name := range f.names() {
-			b := f.brokers[name]
-			if b.app == booting && b.ready && b.vm && b.up && b.tryBoot() {
-				again = true
-			}
-			for len(b.reset) > 0 && b.canReset() {
-				waiting := b.reset[0]
-				b.reset = b.reset[1:]
-				b.leave()
-				close(waiting.done)
-				again = true
-			}
-		}
-	}
-}
-
-// tryBoot ends a boot when it can end.
-func (b *Broker) tryBoot() bool {
-	switch failure, wait := b.outcome(); {
-	case wait:
-		return false
-	case failure != "":
-		b.bootFailed(failure)
-	default:
-		b.app, b.fresh, b.since = running, false, time.Now()
-		b.waitFor = map[string]bool{}
-		if b.unit == "activating" {
-			b.unit = "active"
-		}
-		for _, other := range b.fleet.brokers {
-			delete(other.partitioned, b.Name)
-		}
-		b.partitioned = map[string]bool{}
-		b.endBoot("")
-	}
-	return true
-}
-
-func (b *Broker) endBoot(failure string) {
-	if b.attempt != nil {
-		b.attempt.failure = failure
-		close(b.attempt.done)
-		b.attempt = nil
-	}
-}
-
-// bootFailed ends a boot in vain: of the application, which is stopped again, or of the unit, which is tried again.
-func (b *Broker) bootFailed(failure string) {
-	service := b.attempt != nil && b.attempt.service
-	b.app = stopped
-	b.endBoot(failure)
-	if service {
-		b.vm = false
-		b.restartLater()
-	}
-}
-
-// outcome is how a boot ends: it waits, it fails, or the node runs.
-func (b *Broker) outcome() (failure string, wait bool) {
-	others := b.others()
-	if b.full { // [inferred]
-		return "Error:\n{:rabbit, {:error, {:cannot_log_to_file, ~c\"/var/log/rabbitmq\", {:error, :enospc}}}}\n", false
-	}
-	if len(others) == 0 {
-		b.discover()
-		return "", false
-	}
-	if b.version.Khepri {
-		up := 1
-		for _, other := range others {
-			if other.vm && other.up && (other.app == running || other.app == booting && other.ready) && b.fleet.linked(b, other) && other.store == b.store && other.lists(b.Name) {
-				up++
-			}
-		}
-		if up <= len(b.members)/2 {
-			return "", true
-		}
-		b.copyMembers()
-		return "", false
-	}
-	for _, other := range others {
-		if other.runs() && b.fleet.linked(b, other) && other.store == b.store && other.lists(b.Name) {
-			b.copyMembers()
-			return "", false
-		}
-	}
-	for _, other := range slices.Backward(others) { // it tries them all and tells of the last
-		if other.runs() && b.fleet.linked(b, other) {
-			return b.say("start_app-forgotten", "rabbit@rmq3", b.Name, "rabbit@rmq2", other.Name).err, false
-		}
-	}
-	for name := range b.waitFor {
-		other := b.fleet.brokers[name]
-		if !b.lists(name) {
-			continue
-		}
-		if !other.vm || !other.up || other.app != booting || !other.ready || !b.fleet.linked(b, other) || !other.lists(b.Name) {
-			return "", true
-		}
-	}
-	return "", false
-}
-
-// copyMembers takes the member list of a peer that runs: it may have changed while the node was stopped.
-func (b *Broker) copyMembers() {
-	for _, other := range b.others() {
-		if other.runs() && b.fleet.linked(b, other) && other.store == b.store && other.lists(b.Name) {
-			b.members = maps.Clone(other.members)
-			return
-		}
-	}
-}
-
-// discover lets a blank node join whom its configuration names, if one of them runs.
-func (b *Broker) discover() {
-	if !b.fresh {
-		return
-	}
-	for _, name := range b.discovers {
-		other := b.fleet.brokers[name]
-		if other == nil || other == b || !other.runs() || !b.fleet.linked(b, other) || other.lists(b.Name) {
-			continue
-		}
-		b.become(other, disc)
-		return
-	}
-}
 
 // become makes the node a member of the cluster of seed.
 func (b *Broker) become(seed *Broker, kind string) {
@@ -399,66 +273,6 @@ func (b *Broker) noteUp() {
 	}
 }
 
-// begin begins a boot, which takes a while before it looks at its peers, and gives up in the end.
-func (b *Broker) begin(service bool) *attempt {
-	a := &attempt{done: make(chan struct{}), service: service}
-	b.app, b.ready, b.attempt = booting, false, a
-	b.fleet.later(b, time.Second, func() {
-		if b.attempt != a {
-			return
-		}
-		b.ready = true
-	})
-	b.fleet.background.Go(func() {
-		timer := time.NewTimer(b.fleet.real(5 * time.Minute))
-		defer timer.Stop()
-		select {
-		case <-a.done:
-			return
-		case <-b.fleet.closed:
-		case <-timer.C:
-		}
-		b.fleet.do("", func() {
-			if b.attempt != a {
-				return
-			}
-			b.ready = true // on a busy machine this comes before what makes it ready
-			if !b.tryBoot() {
-				b.bootFailed("Error:\n{:rabbit, {{:timeout_waiting_for_tables, []}, {:rabbit, :start, [:normal, []]}}}\n")
-			}
-		})
-	})
-	return a
-}
-
-// startUnit starts the broker's unit, unless systemd has had enough of it.
-func (b *Broker) startUnit() {
-	if b.unit == "active" || b.unit == "activating" {
-		return
-	}
-	b.starts++
-	if b.version.Number == V43.Number && b.starts > 5 {
-		b.unit = "failed" // start-limit-hit: sid's unit has StartLimitBurst=5
-		return
-	}
-	b.unit, b.vm = "activating", true
-	if f := b.files[cookieFile]; f == nil {
-		b.writeCookie("RANDOMCOOKIE" + b.boot)
-	}
-	b.cookie = b.files[cookieFile].content
-	b.begin(true)
-}
-
-// restartLater is systemd's Restart=on-failure.
-func (b *Broker) restartLater() {
-	b.unit = "auto-restart"
-	b.fleet.later(b, 10*time.Second, func() {
-		if b.up && b.unit == "auto-restart" {
-			b.startUnit()
-		}
-	})
-}
-
 func (b *Broker) writeCookie(value string) {
 	b.files[cookieFile] = &file{content: value, mode: "400", owner: "rabbitmq"}
 }
@@ -466,173 +280,6 @@ func (b *Broker) writeCookie(value string) {
 func (b *Broker) cookieHash() string {
 	sum := md5.Sum([]byte(b.cookie)) //nolint:gosec // see the import
 	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-// What the world does by itself, or an operator by hand.
-
-// Crash kills the Erlang VM; systemd starts it again.
-func (b *Broker) Crash() { b.fleet.do("", b.crash) }
-
-func (b *Broker) crash() {
-	if !b.vm {
-		return
-	}
-	if b.app == running {
-		b.noteUp()
-	}
-	b.vm, b.app = false, stopped
-	b.part()
-	b.endBoot("the node died")
-	b.restartLater()
-}
-
-// PowerOff makes the host unreachable with everything on it. Its disk stays.
-func (b *Broker) PowerOff() { b.fleet.do("", b.powerOff) }
-
-func (b *Broker) powerOff() {
-	if b.app == running {
-		b.noteUp()
-	}
-	b.up, b.vm, b.app, b.unit = false, false, stopped, "inactive"
-	b.part()
-	b.endBoot("the node died")
-	b.processes = nil
-	if b.link != nil {
-		b.link.Freeze() // nobody tells the other ends
-	}
-}
-
-// PowerOn boots the host, and the broker with it.
-func (b *Broker) PowerOn() {
-	b.fleet.do("", func() {
-		if !b.up {
-			b.up, b.starts = true, 0
-			b.boot += "b"
-			b.thaw()
-			b.startUnit()
-		}
-	})
-}
-
-// thaw resets the connections of before to a host that is back.
-func (b *Broker) thaw() {
-	if b.link != nil {
-		b.link.Thaw(true)
-	}
-}
-
-// Rebuild gives the host a new disk. When it is up, its broker starts blank, under the old name.
-func (b *Broker) Rebuild() {
-	b.fleet.do("", func() {
-		b.part()
-		b.endBoot("the node died")
-		b.up, b.vm, b.app, b.unit, b.starts = true, false, stopped, "inactive", 0
-		b.processes = nil
-		b.thaw()
-		b.boot += "r"
-		b.blank()
-		b.ghost = b.version.Khepri && b.fleet.random.IntN(2) == 0
-		b.startUnit()
-	})
-}
-
-// StopApp stops the application by hand; StopService the whole broker.
-func (b *Broker) StopApp() { b.fleet.do("", b.stop) }
-
-// StopService stops the broker cleanly.
-func (b *Broker) StopService() {
-	b.fleet.do("", func() {
-		if b.app == running {
-			b.noteUp()
-		}
-		b.vm, b.app, b.unit = false, stopped, "inactive"
-		b.part()
-		b.endBoot("the node was stopped")
-	})
-}
-
-// StartApp and StartService start them by hand, without waiting.
-func (b *Broker) StartApp() {
-	b.fleet.do("", func() {
-		if b.vm && b.app == stopped {
-			b.begin(false)
-		}
-	})
-}
-
-// StartService starts the unit by hand.
-func (b *Broker) StartService() {
-	b.fleet.do("", func() {
-		b.starts = 0
-		b.startUnit()
-	})
-}
-
-// JoinByHand makes the node a running member of another one's cluster, whatever it held.
-func (b *Broker) JoinByHand(seed string, kind string) {
-	b.fleet.do("", func() {
-		b.leave()
-		b.become(b.fleet.brokers[seed], kind)
-		b.fresh = false
-	})
-}
-
-// LeaveByHand takes the node out of its cluster and leaves it blank and running.
-func (b *Broker) LeaveByHand() {
-	b.fleet.do("", func() {
-		b.leave()
-		b.app, b.fresh = running, false
-	})
-}
-
-// ForgetByHand makes the node forget a member.
-func (b *Broker) ForgetByHand(name string) {
-	b.fleet.do("", func() { b.drop(name) })
-}
-
-// Retype changes the node's type by hand.
-func (b *Broker) Retype(kind string) {
-	b.fleet.do("", func() {
-		for _, peer := range b.peers() {
-			peer.members[b.Name] = kind
-		}
-	})
-}
-
-// Discover is the node's peer discovery configuration.
-func (b *Broker) Discover(names ...string) { b.fleet.do("", func() { b.discovers = names }) }
-
-// SetCookie changes the cookie of file and broker by hand.
-func (b *Broker) SetCookie(value string) {
-	b.fleet.do("", func() {
-		b.writeCookie(value)
-		b.cookie = value
-	})
-}
-
-// Unresolve makes the node unable to resolve a host.
-func (b *Broker) Unresolve(host string) { b.fleet.do("", func() { b.unresolved = host }) }
-
-// RemoveCookie removes the cookie file.
-func (b *Broker) RemoveCookie() { b.fleet.do("", func() { delete(b.files, cookieFile) }) }
-
-// Declare makes an object that a user would: "vhost orders", "user shop", "policy x".
-func (b *Broker) Declare(object string) {
-	b.fleet.do("", func() { b.store.objects = append(b.store.objects, object) })
-}
-
-// DeclareQueue makes a queue with its copies on the named members; without names, on this node.
-func (b *Broker) DeclareQueue(kind, name string, messages int, on ...string) {
-	b.fleet.do("", func() {
-		if len(on) == 0 {
-			on = []string{b.Name}
-		}
-		q := &queue{vhost: "/", name: name, kind: kind, messages: messages, copies: slices.Clone(on), content: map[string]int{}}
-		for _, node := range on {
-			q.content[node] = b.fleet.brokers[node].disk
-		}
-		b.store.queues = append(b.store.queues, q)
-	})
 }
 
 // Replicas are the members with a copy of a queue.

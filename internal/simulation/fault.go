@@ -33,13 +33,14 @@ const (
 	KillAfter  Kind = "kill after"  // it is killed as the command ended, before it hears of it
 	Freezes    Kind = "freeze"      // the host stands still for minutes, with all its connections, and then goes on
 	FullDisk   Kind = "full disk"   // the host's disk is full from the begin of the command on
+	Orphaned   Kind = "cli dies"    // the connection ends, the command's process is killed, and what it asked a node for goes on
 	ClockJump  Kind = "clock jump"  // by the clocks an hour passes between the command's end and its answer
 )
 
 // Kinds are all kinds of faults.
 var Kinds = []Kind{
 	CutBefore, CutDuring, CutAfter, Hang, Slow, Fails, AppStops, Crashes, CrashAfter, PowerCut, NoSudo, Parted, Refused,
-	CutOutput, CutBytes, KillBefore, KillDuring, KillAfter, Freezes, FullDisk, ClockJump,
+	CutOutput, CutBytes, KillBefore, KillDuring, KillAfter, Freezes, FullDisk, ClockJump, Orphaned,
 }
 
 // Fault goes wrong once, at the At-th command (from 1) on a host (empty: any host) that has Word among its words (empty:
@@ -115,7 +116,7 @@ func (f *Fleet) strike(b *Broker, argv []string) *Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, fault := range f.faults {
-		if fault.struck || (fault.Host != "" && fault.Host != b.Name) || (fault.Word != "" && !slices.Contains(argv, fault.Word)) {
+		if fault.struck || (fault.Host != "" && fault.Host != b.Name) || !fault.meets(argv) {
 			continue
 		}
 		if fault.seen++; fault.seen < fault.At {
@@ -127,6 +128,12 @@ func (f *Fleet) strike(b *Broker, argv []string) *Fault {
 		return fault
 	}
 	return nil
+}
+
+// meets tells whether a command has the fault's word: among its words, or, for a function of Erlang, in what it evaluates.
+func (f *Fault) meets(argv []string) bool {
+	return f.Word == "" || slices.Contains(argv, f.Word) ||
+		strings.Contains(f.Word, ":") && slices.ContainsFunc(argv, func(arg string) bool { return strings.Contains(arg, f.Word) })
 }
 
 // verb is the part of a command that says what it does.
@@ -155,8 +162,10 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 		}
 		b.pending++
 		fleet.mu.Unlock()
+		end := c.goesOn()
 		fleet.background.Go(func() {
 			fleet.sleep(d)
+			end()
 			c.run()
 			fleet.do("", func() {
 				b.pending--
@@ -220,6 +229,9 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 	case KillBefore:
 		fleet.kill()
 		return outcome{cut: true}
+	case Orphaned:
+		b.orphan(c, time.Duration(2+len(c.line())%30)*time.Second)
+		return outcome{cut: true}
 	case KillDuring:
 		late(time.Duration(2+len(c.line())%30) * time.Second)
 		fleet.kill()
@@ -244,6 +256,54 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 		return outcome{cut: true}
 	}
 	return outcome{reply: c.run()}
+}
+
+// target is the node that a call of RabbitMQ's tools is about, and what it changes there; empty when it changes nothing.
+func (c call) target() (node *Broker, command string) {
+	node = c.host
+	if at := slices.Index(c.argv, "-n"); at >= 0 && c.host.fleet.brokers[c.argv[at+1]] != nil {
+		node = c.host.fleet.brokers[c.argv[at+1]]
+	}
+	if i := slices.IndexFunc(c.argv, func(arg string) bool { return slices.Contains(changing, arg) }); i >= 0 {
+		command = c.argv[i]
+	}
+	return node, command
+}
+
+// goesOn notes that the node carries the command out, until that is ended.
+func (c call) goesOn() (end func()) {
+	node, command := c.target()
+	if command == "" {
+		return func() {}
+	}
+	return c.host.fleet.carriesOut(node.Name, command)
+}
+
+// orphan lets a node carry out what a command asked for whose process is gone: only the node itself tells of it.
+func (b *Broker) orphan(c call, d time.Duration) {
+	f := b.fleet
+	node, command := c.target()
+	if command == "" {
+		return // what only reads is of no account
+	}
+	what := command + " for rabbitmqcli-1-rabbit@" + b.Name
+	f.do("", func() {
+		node.underWay = append(node.underWay, what)
+		node.pending++
+	})
+	c.orphan = true
+	end := c.goesOn()
+	f.background.Go(func() {
+		f.sleep(d)
+		end()
+		c.run()
+		f.do("", func() {
+			node.pending--
+			if i := slices.Index(node.underWay, what); i >= 0 {
+				node.underWay = slices.Delete(node.underWay, i, i+1)
+			}
+		})
+	})
 }
 
 // freeze lets a host stand still for a while, with everything on it.

@@ -38,6 +38,7 @@ type Fleet struct {
 	stores  int
 
 	commands  []Command
+	ongoing   map[string][]string // commands that change a node and go on
 	consent   bool
 	losses    []string
 	violation []string
@@ -67,7 +68,7 @@ func New(o Options) *Fleet {
 	}
 	f := &Fleet{
 		options: o, version: o.Version, random: rand.New(rand.NewPCG(o.Seed, 1)), //nolint:gosec // G404: a replayable world
-		brokers: map[string]*Broker{}, cut: map[[2]string]bool{}, held: map[[2]string]bool{}, points: map[string]bool{}, closed: make(chan struct{}),
+		brokers: map[string]*Broker{}, cut: map[[2]string]bool{}, held: map[[2]string]bool{}, points: map[string]bool{}, ongoing: map[string][]string{}, closed: make(chan struct{}),
 	}
 	for i := range o.Hosts {
 		f.add(o.Name(i + 1))
@@ -78,11 +79,14 @@ func New(o Options) *Fleet {
 func (f *Fleet) add(name string) *Broker {
 	b := &Broker{
 		fleet: f, Name: name, version: f.version, up: true, vm: true, app: running, unit: "active", disk: 1,
-		files: map[string]*file{}, boot: fmt.Sprintf("00000000-0000-4000-8000-%012d", len(f.brokers)+1),
+		born: time.Now(), files: map[string]*file{}, astray: map[string]string{}, boot: fmt.Sprintf("00000000-0000-4000-8000-%012d", len(f.brokers)+1),
 	}
 	b.blank()
 	b.writeCookie("SIMULATEDCOOKIE")
 	b.cookie = "SIMULATEDCOOKIE"
+	if f.version.Khepri { // a stopped node keeps its feature flags on disk
+		b.files["/var/lib/rabbitmq/mnesia/"+name+"-feature_flags"] = &file{content: "[khepri_db].", mode: "644", owner: "rabbitmq"}
+	}
 	f.brokers[name] = b
 	return b
 }
@@ -244,6 +248,24 @@ func (f *Fleet) Commands() []Command {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.commands)
+}
+
+// carriesOut notes that a node carries out a command that changes it, and returns what ends that. The product begins none
+// while another one goes on, whose outcome it cannot know yet.
+func (f *Fleet) carriesOut(node, command string) (end func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if others := f.ongoing[node]; len(others) > 0 {
+		f.violation = append(f.violation, fmt.Sprintf("began %s on %s while %s goes on there", command, node, others[0]))
+	}
+	f.ongoing[node] = append(f.ongoing[node], command)
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if i := slices.Index(f.ongoing[node], command); i >= 0 {
+			f.ongoing[node] = slices.Delete(f.ongoing[node], i, i+1)
+		}
+	}
 }
 
 // Busy tells whether a command still goes on somewhere.

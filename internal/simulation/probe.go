@@ -87,6 +87,9 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 	resolves := []any{}
 	for _, host := range hosts {
 		addresses := []string{b.fleet.address(host)}
+		if b.nat { // an address that is on nobody's interface
+			addresses = []string{"203.0.113." + strings.TrimLeft(host, "abcdefghijklmnopqrstuvwxyz")}
+		}
 		if host == b.unresolved {
 			addresses = []string{}
 		}
@@ -96,15 +99,25 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 	if b.version.Khepri {
 		store = "khepri"
 	}
+	underWay := []string{}
+	if slices.Contains(want, "work") {
+		underWay = append(underWay, b.underWay...)
+	}
 	answer := map[string]any{
 		"node": b.Name, "running": runs, "booting": b.app == booting, "store": store, "raft_state": raft, "version": b.version.Number,
-		"otp": b.version.OTP, "disc": discs, "ram": rams, "last_known": lastKnown, "running_nodes": sees, "connected": b.links(), "cluster_name": name,
-		"cluster_id": id, "partitions": partitions, "cookie_hash": b.cookieHash(), "maintenance": "regular",
-		"data_dir": "/var/lib/rabbitmq/mnesia/" + b.Name, "boot": b.boot, "resolves": resolves, "under_way": []string{}, "addresses": []string{"127.0.0.1", b.fleet.address(b.Name[strings.Index(b.Name, "@")+1:])}, "peers": nil, "inventory": nil,
+		"otp": b.version.OTP, "disc": discs, "ram": rams, "last_known": lastKnown, "running_nodes": sees, "cluster_name": name,
+		"cluster_id": id, "partitions": partitions, "cookie_hash": b.cookieHash(), "maintenance": b.maintenance(),
+		"data_dir": "/var/lib/rabbitmq/mnesia/" + b.Name, "boot": b.boot, "resolves": resolves, "under_way": underWay, "addresses": []string{"127.0.0.1", b.fleet.address(b.Name[strings.Index(b.Name, "@")+1:])}, "peers": nil, "inventory": nil,
 		"paused": false, "lacking": nil, "overview": nil, "hints": nil, "lag": nil,
 		"can": map[string]any{"mnesia": b.version.typed(), "ram_nodes": b.version.typed() && !b.version.Khepri, "join_as_blank": !b.version.typed()},
 		// Flags of its own it has none: a join is judged by the versions, as where they cannot be read.
 		"flags": nil,
+	}
+	if runs && slices.Contains(want, "overview") {
+		answer["overview"] = b.overview(sees)
+	}
+	if runs && slices.Contains(want, "lag") {
+		answer["lag"] = b.lag()
 	}
 	if runs && slices.Contains(want, "replicas") {
 		answer["lacking"] = b.lacking(sees)

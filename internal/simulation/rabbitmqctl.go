@@ -11,7 +11,7 @@ import (
 // changing are the commands that change something. Their beginning is recorded, and the host's process list shows them.
 var changing = []string{
 	"stop_app", "start_app", "join_cluster", "forget_cluster_node", "reset", "force_reset", "change_cluster_node_type",
-	"set_cluster_name", "shrink", "grow", "add_replica",
+	"set_cluster_name", "shrink", "grow", "add_replica", "drain", "revive", "rebalance", "force_boot",
 }
 
 // rabbitmqctl runs one of RabbitMQ's command-line tools.
@@ -35,7 +35,14 @@ func (c call) rabbitmqctl() reply {
 		return b.unknown("%s", c.line()).reply
 	}
 	command := slices.Contains(changing, args[0])
-	if command {
+	if args[0] == "version" && len(args) == 1 { // it talks to no node
+		return reply{out: b.version.Number + "\n"}
+	}
+	if command && c.orphan { // its process is gone, and what it asked for goes on
+		f.mu.Lock()
+		f.commands = append(f.commands, Command{Host: b.Name, Line: c.line()})
+		f.mu.Unlock()
+	} else if command {
 		line := c.line()
 		f.mu.Lock()
 		b.processes = append(b.processes, line)
@@ -48,11 +55,14 @@ func (c call) rabbitmqctl() reply {
 		})
 	}
 	f.mu.Lock()
-	node := f.brokers[target]
+	node, astray := f.brokers[target], false
+	if machine, leads := b.astray[target]; leads {
+		node, astray = f.brokers[machine], true
+	}
 	if b.files[cookieFile] == nil {
 		b.writeCookie("RANDOMCOOKIE" + b.boot) // the CLI makes one (measured)
 	}
-	failure, failed := b.cannotReach(node, target)
+	failure, failed := b.cannotReach(node, target, args[0] == "force_boot")
 	f.mu.Unlock()
 	if command {
 		f.sleep(quick)
@@ -60,7 +70,16 @@ func (c call) rabbitmqctl() reply {
 	if failed {
 		return failure
 	}
+	if command {
+		defer f.carriesOut(node.Name, args[0])()
+	}
+	if args[0] == "force_boot" {
+		return node.forceBoot()
+	}
 	r, known := node.command(args)
+	if astray { // another machine, where a node of the same name runs
+		r.out = strings.ReplaceAll(r.out, `"node":"`+node.Name+`"`, `"node":"`+target+`"`)
+	}
 	if !known {
 		return b.unknown("%s", c.line()).reply
 	}
@@ -71,11 +90,11 @@ func (c call) rabbitmqctl() reply {
 }
 
 // cannotReach says why the CLI on this host does not reach a node.
-func (b *Broker) cannotReach(node *Broker, target string) (reply, bool) {
+func (b *Broker) cannotReach(node *Broker, target string, offline bool) (reply, bool) {
 	switch {
 	case node == nil:
 		return b.say("eval-dead", "rabbit@rmq1", target, "rmq1", target[strings.Index(target, "@")+1:]), true
-	case !node.vm || !node.up || b.fleet.cut[pair(b.Name, target)]:
+	case (!node.vm || !node.up) && !offline || b.fleet.cut[pair(b.Name, target)]:
 		return b.say("eval-dead", "rabbit@rmq1", target, "rmq1", target[strings.Index(target, "@")+1:]), true
 	case b.files[cookieFile].content != node.cookie:
 		return b.say("cookie-file-differs-eval", "rabbit@rmq3", target, "rmq3", target[strings.Index(target, "@")+1:]), true
@@ -111,6 +130,17 @@ func (b *Broker) command(args []string) (reply, bool) {
 		return b.shrink("quorum", args[1]), true
 	case args[0] == "grow" && len(args) == 3 && args[2] == "all":
 		return b.grow(args[1], "quorum", ""), true
+	case args[0] == "drain" && len(args) == 1, args[0] == "revive" && len(args) == 1:
+		return b.drain(args[0] == "drain"), true
+	case args[0] == "check_if_node_is_quorum_critical" && len(args) == 3:
+		return b.quorumCritical(), true
+	case args[0] == "check_if_node_is_mirror_sync_critical" && len(args) == 3:
+		if !b.version.old() {
+			return b.say("err-unknown-command", "change_cluster_node_typo", args[0]), true
+		}
+		return b.say("quorum_critical-pass"), true // there are no mirrors here
+	case args[0] == "rebalance" && len(args) >= 2:
+		return b.rebalance(), true
 	case args[0] == "add_replica" && len(args) == 5 && args[1] == "--vhost":
 		return b.grow(args[4], "stream", args[3]), true
 	}
@@ -472,6 +502,9 @@ func (b *Broker) grow(name, kind, only string) reply {
 
 // decides tells whether a majority of a queue's replicas runs, which every change of its replicas needs.
 func (b *Broker) decides(q *queue) bool {
+	if time.Now().Before(q.electing) {
+		return false
+	}
 	up := 0
 	for _, peer := range b.peers() {
 		if slices.Contains(q.copies, peer.Name) && q.content[peer.Name] == peer.disk {

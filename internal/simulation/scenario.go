@@ -8,7 +8,7 @@ import (
 )
 
 // Scenario is a story in text, so that a failure can be kept, read and told again: what the world is, what happens to
-// it, and what the user applies. A line is one step; see the generator for all of them.
+// it, and what the user applies. A line is one step; see steps.go for all of them.
 type Scenario struct {
 	Seed    uint64
 	Version Version
@@ -16,6 +16,8 @@ type Scenario struct {
 	Versions []Version
 	Hosts    int
 	Steps    []string
+	// Simulated is why the story can only be told in the simulation; empty for one that real hosts can live through.
+	Simulated string
 }
 
 // String is the scenario as Parse reads it.
@@ -43,6 +45,8 @@ func Parse(text string) (Scenario, error) {
 		switch words[0] {
 		case "seed":
 			s.Seed, err = strconv.ParseUint(words[1], 10, 64)
+		case "simulated:":
+			s.Simulated = strings.TrimSpace(strings.TrimPrefix(line, "simulated:"))
 		case "hosts":
 			s.Hosts, err = strconv.Atoi(words[1])
 		case "version":

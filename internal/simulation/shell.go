@@ -22,6 +22,8 @@ type call struct {
 	user  string
 	argv  []string
 	stdin string
+	// orphan tells that its process was killed: what it had asked a node for goes on.
+	orphan bool
 }
 
 func (c call) line() string { return strings.Join(c.argv, " ") }
@@ -106,7 +108,7 @@ func (b *Broker) unknown(format string, args ...any) outcome {
 func (c call) run() reply {
 	b := c.host
 	switch program := c.argv[0]; program {
-	case "rabbitmqctl", "rabbitmq-queues", "rabbitmq-diagnostics":
+	case "rabbitmqctl", "rabbitmq-queues", "rabbitmq-diagnostics", "rabbitmq-upgrade":
 		if c.user != "rabbitmq" && c.user != "root" {
 			return reply{code: 1, out: "Only root or rabbitmq should run " + program + "\n"}
 		}
@@ -185,7 +187,7 @@ func (b *Broker) rotate(args []string) reply {
 	b.fleet.mu.Lock()
 	defer b.fleet.mu.Unlock()
 	waiting := b.files[args[0]]
-	if failure, failed := b.cannotReach(b, b.Name); failed {
+	if failure, failed := b.cannotReach(b, b.Name, false); failed {
 		return failure
 	}
 	if waiting == nil {

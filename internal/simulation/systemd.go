@@ -15,7 +15,10 @@ func (b *Broker) facts(args []string) reply {
 	defer b.fleet.mu.Unlock()
 	var s strings.Builder
 	fmt.Fprintf(&s, "facts:cli=/usr/sbin/rabbitmqctl\nfacts:home=/var/lib/rabbitmq\nfacts:boot=%s\n", b.boot)
-	active, sub, result := b.unit, "running", "success"
+	load, active, sub, result := "loaded", b.unit, "running", "success"
+	if b.unitless {
+		load, active, sub = "not-found", "inactive", "dead"
+	}
 	switch b.unit {
 	case "activating":
 		sub = "start"
@@ -26,7 +29,7 @@ func (b *Broker) facts(args []string) reply {
 	case "failed":
 		sub, result = "failed", "exit-code"
 	}
-	fmt.Fprintf(&s, "facts:unit.LoadState=loaded\nfacts:unit.ActiveState=%s\nfacts:unit.SubState=%s\nfacts:unit.Result=%s\n", active, sub, result)
+	fmt.Fprintf(&s, "facts:unit.LoadState=%s\nfacts:unit.ActiveState=%s\nfacts:unit.SubState=%s\nfacts:unit.Result=%s\n", load, active, sub, result)
 	for _, p := range b.processes {
 		fmt.Fprintf(&s, "facts:cli_running=%s\n", p)
 	}
@@ -50,6 +53,14 @@ func (c call) systemd() reply {
 			if b.unit == "failed" {
 				b.unit = "inactive"
 			}
+		})
+		return reply{}
+	case c.argv[0] == "systemctl" && slices.Equal(args, []string{"restart", "rabbitmq-server"}):
+		return b.restartUnit(c.line())
+	case c.argv[0] == "systemctl" && slices.Equal(args, []string{"stop", "rabbitmq-server"}):
+		b.fleet.do("systemctl stop on "+b.Name, func() {
+			b.fleet.commands = append(b.fleet.commands, Command{Host: b.Name, Line: c.line()})
+			b.stopUnit()
 		})
 		return reply{}
 	case c.argv[0] == "systemctl" && slices.Equal(args, []string{"start", "rabbitmq-server"}) && len(args) < len(c.argv[1:]):

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -37,20 +36,12 @@ type teller struct {
 	fleet  *Fleet
 	tf     core
 	wish   wish  // the last one
-	last   error // of the last apply or dissolve
+	last   error // of the last apply, action or dissolve
 	begun  time.Time
 	told   int // how many of the fleet's commands are in the log
 	result Result
-}
 
-// wish is what the configuration asks for.
-type wish struct {
-	single  bool // a rabbitmq_cluster_member for each, in place of one rabbitmq_cluster
-	name    string
-	loss    bool
-	grow    bool // replicas = "grow"
-	cookie  int  // a rabbitmq_erlang_cookie for each host; 0: none
-	members map[string]string
+	progress []string // of the last action
 }
 
 // providerArguments are the provider's configuration on a [Network].
@@ -127,254 +118,6 @@ func (t *teller) note(format string, args ...any) {
 	t.result.Log = append(t.result.Log, time.Since(t.begun).Round(time.Second).String()+" "+fmt.Sprintf(format, args...))
 }
 
-func (t *teller) step(ctx context.Context, words []string) error {
-	f := t.fleet
-	var b *Broker
-	if len(words) > 1 && f.brokers[words[1]] != nil {
-		b = f.Broker(words[1])
-	}
-	switch words[0] {
-	case "stop-app":
-		if b.alive() {
-			b.StopApp()
-		}
-	case "stop-service":
-		if b.alive() {
-			b.StopService()
-		}
-	case "crash":
-		b.Crash()
-	case "power-off":
-		b.PowerOff()
-	case "power-on":
-		b.PowerOn()
-	case "rebuild":
-		b.Rebuild()
-	case "start-app":
-		b.StartApp()
-	case "start-service":
-		b.StartService()
-	case "part":
-		f.Part(b.Name)
-	case "mend":
-		f.Mend()
-	case "rest":
-		f.Rest()
-	case "discover":
-		b.Discover(words[2:]...)
-	case "cookie":
-		b.SetCookie(words[2])
-	case "unresolved":
-		b.Unresolve(words[2])
-	case "upgrade":
-		f.do("", func() { b.version = V43 })
-	case "retype":
-		b.Retype(words[2])
-	case "join":
-		if seed := f.Broker(words[2]); b != seed && b.alone() && seed.alive() && seed.strong() {
-			b.JoinByHand(seed.Name, disc)
-		}
-	case "leave":
-		if b.alive() && !b.alone() && b.strong() && !b.lastDisc() {
-			b.LeaveByHand()
-		}
-	case "forget":
-		b.ForgetByHand(words[2])
-	case "declare":
-		if b.alive() {
-			b.Declare(strings.Replace(words[2], ":", " ", 1))
-		}
-	case "queue":
-		if b.alive() {
-			copies, err := strconv.Atoi(words[4])
-			if err != nil {
-				return err
-			}
-			on := b.seen()
-			if words[2] == "classic" {
-				copies, on = 1, []string{b.Name}
-			}
-			b.DeclareQueue(words[2], words[3], 5, on[:min(copies, len(on))]...)
-		}
-	case "fault":
-		fault, err := parseFault(words[1:])
-		if err != nil {
-			return err
-		}
-		f.Inject(fault)
-	case "apply", "apply-members":
-		t.wish = parseWish(words)
-		t.note("%s", strings.Join(words, " "))
-		_ = t.apply(ctx, t.wish)
-	case "dissolve":
-		t.note("dissolve %v", t.known())
-		t.dissolve(ctx)
-	default:
-		return t.must(words, b)
-	}
-	return nil
-}
-
-// must is a step that looks whether something is so.
-func (t *teller) must(words []string, b *Broker) error {
-	switch words[0] {
-	case "must-succeed":
-		if t.last != nil {
-			return t.last
-		}
-	case "must-fail":
-		if t.last == nil {
-			return errors.New("it succeeded")
-		}
-	case "must-refuse":
-		if rule := strings.Join(words[1:], " "); !refusedBecause(t.last, rule) {
-			return fmt.Errorf("it was not refused because %s: %w", rule, t.last)
-		}
-	case "must-be-stopped":
-		if b.alive() {
-			return errors.New("it runs")
-		}
-	case "must-run":
-		if !b.alive() {
-			return errors.New("it does not run")
-		}
-	case "must-list": // exactly these, as the first tells it
-		want := slices.Sorted(slices.Values(words[1:]))
-		if got, _ := b.Members(); !slices.Equal(got, want) {
-			return fmt.Errorf("it lists %v", got)
-		}
-	case "must-replicate":
-		if copies := t.fleet.copies(words[1]); fmt.Sprint(len(copies)) != words[2] {
-			return fmt.Errorf("it has copies on %v", copies)
-		}
-	case "must-not-have-run":
-		if i := slices.IndexFunc(t.fleet.Commands(), func(c Command) bool { return strings.Contains(c.Line, " "+words[1]) }); i >= 0 {
-			return fmt.Errorf("it ran %v", t.fleet.Commands()[i])
-		}
-	case "must-hold":
-		if !b.holds(words[2]) {
-			return errors.New("it does not")
-		}
-	case "must-not-hold":
-		if b.holds(words[2]) {
-			return errors.New("it does")
-		}
-	default:
-		return errors.New("there is no such step")
-	}
-	return nil
-}
-
-// holds tells whether a node knows an object ("vhost:orders") or a queue ("queue:q") that still has a copy.
-func (b *Broker) holds(what string) bool {
-	b.fleet.mu.Lock()
-	defer b.fleet.mu.Unlock()
-	if queue, isQueue := strings.CutPrefix(what, "queue:"); isQueue {
-		return b.fleet.treasures()[fmt.Sprintf("%s queue %s", b.store.id, queue)]
-	}
-	return slices.Contains(b.store.objects, strings.Replace(what, ":", " ", 1))
-}
-
-// copies are the nodes that hold a queue of this name: those that the metadata names and whose disks have it.
-func (f *Fleet) copies(name string) []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, b := range f.brokers {
-		for _, q := range b.store.queues {
-			if q.name == name {
-				return slices.DeleteFunc(slices.Clone(q.copies), func(node string) bool { return q.content[node] != f.brokers[node].disk })
-			}
-		}
-	}
-	return nil
-}
-
-// parseFault reads KIND AT WORD HOST and, when it has one, BYTES; - is any word, or any host.
-func parseFault(words []string) (*Fault, error) {
-	at, err := strconv.Atoi(words[1])
-	if err != nil {
-		return nil, err
-	}
-	bytes := 0
-	if len(words) > 4 {
-		if bytes, err = strconv.Atoi(words[4]); err != nil {
-			return nil, err
-		}
-	}
-	kind := Kind(strings.ReplaceAll(words[0], "-", " "))
-	if !slices.Contains(Kinds, kind) {
-		return nil, fmt.Errorf("no fault %s", kind)
-	}
-	return &Fault{Kind: kind, At: at, Word: strings.Trim(words[2], "-"), Host: strings.Trim(words[3], "-"), Bytes: bytes}, nil
-}
-
-// parseWish reads apply or apply-members, and what is wished: name=NAME, cookie=NUMBER, loss, and members as NODE or
-// NODE:TYPE.
-func parseWish(words []string) wish {
-	w := wish{single: words[0] == "apply-members", members: map[string]string{}}
-	for _, word := range words[1:] {
-		node, kind, typed := strings.Cut(word, ":")
-		switch key, value, _ := strings.Cut(word, "="); {
-		case key == "name":
-			w.name = value
-		case key == "cookie":
-			w.cookie, _ = strconv.Atoi(value)
-		case word == "loss":
-			w.loss = true
-		case word == "grow":
-			w.grow = true
-		case typed:
-			w.members[node] = kind
-		default:
-			w.members[node] = disc
-		}
-	}
-	return w
-}
-
-// names are the wished members in order.
-func (w wish) names() []string { return slices.Sorted(maps.Keys(w.members)) }
-
-const (
-	clusterAddress = "rabbitmq_cluster.this"
-	memberAddress  = "rabbitmq_cluster_member.this[%q]"
-	cookieAddress  = "rabbitmq_erlang_cookie.this[%q]"
-)
-
-// resources is the configuration of a wish. Hosts are named by the host parts of the node names.
-func (w wish) resources(hosts []string) Resources {
-	all := Resources{}
-	if w.cookie > 0 {
-		for _, node := range hosts {
-			_, host, _ := strings.Cut(node, "@")
-			all[fmt.Sprintf(cookieAddress, node)] = map[string]any{
-				"host": host, "value_wo": fmt.Sprintf("SIMULATEDCOOKIE%d", w.cookie), "value_wo_version": w.cookie,
-			}
-		}
-	}
-	members := map[string]any{}
-	for node, kind := range w.members {
-		members[node] = map[string]any{"type": kind}
-	}
-	if !w.single {
-		arguments := map[string]any{"members": members, "allow_data_loss": w.loss}
-		if w.name != "" {
-			arguments["name"] = w.name
-		}
-		if w.grow {
-			arguments["replicas"] = "grow"
-		}
-		all[clusterAddress] = arguments
-		return all
-	}
-	for node, kind := range w.members {
-		all[fmt.Sprintf(memberAddress, node)] = map[string]any{
-			"node": node, "type": kind, "peers": maps.Clone(members), "allow_data_loss": w.loss,
-		}
-	}
-	return all
-}
-
 // known are the nodes in Terraform's state.
 func (t *teller) known() []string {
 	var nodes []string
@@ -418,6 +161,48 @@ func (t *teller) apply(ctx context.Context, w wish) error {
 			t.problem("an apply that succeeded does not know its member %s", name)
 		}
 	}
+	return nil
+}
+
+// act runs an action: KIND and what stands in its configuration, as nodes=NODE,NODE and NAME=VALUE.
+func (t *teller) act(ctx context.Context, kind string, words []string) error {
+	arguments := map[string]any{}
+	for _, word := range words {
+		name, value, _ := strings.Cut(word, "=")
+		list := []any{}
+		for _, part := range strings.Split(value, ",") {
+			list = append(list, part)
+		}
+		switch {
+		case name == "nodes":
+			nodes := map[string]any{}
+			for _, node := range strings.Split(value, ",") {
+				nodes[node] = map[string]any{}
+			}
+			arguments[name] = nodes
+		case name == "within":
+			arguments["timeouts"] = map[string]any{"invoke": value}
+		case slices.Contains([]string{"only", "lost", "grow"}, name):
+			arguments[name] = list
+		case value == "true" || value == "false":
+			arguments[name] = value == "true"
+		default:
+			arguments[name] = value
+		}
+	}
+	t.fleet.Consent(arguments["allow_data_loss"] == true)
+	actor, ok := t.tf.(interface {
+		Invoke(ctx context.Context, kind string, arguments map[string]any) ([]string, error)
+	})
+	if !ok {
+		return errors.New("this core has no actions")
+	}
+	progress, err := actor.Invoke(ctx, "rabbitmq_"+kind, arguments)
+	t.progress = progress
+	for _, line := range progress {
+		t.note("  %s", line)
+	}
+	t.count(err)
 	return nil
 }
 

@@ -1,10 +1,11 @@
 // Command mutants takes the product's guards out, one at a time, and runs the tests that must notice: those of the rooms,
 // and where they stay green the simulated stories. It ends with exit code 1 when nobody notices one of them.
 //
-// guards.txt lists them: a line "file: what is taken out", then lines of the file with - and what stands in their place
-// with +. Nothing in the checkout is changed: the compiler is given the other text.
+// guards.txt lists them: a line "file: what is taken out", where it is known a line with ! and the package and the test
+// that notices, then lines of the file with - and what stands in their place with +. Nothing in the checkout is changed:
+// the compiler is given the other text.
 //
-//	go run ./internal/build/mutants [WORD ...]   only those with one of the words in their names
+//	go run ./internal/build/mutants [WORD ...]   only those with one of the words in their files or names
 package main
 
 import (
@@ -27,6 +28,7 @@ var list string
 type mutant struct {
 	file, name string
 	old, new   string
+	by         []string // package and test; asked first, because all of them take long
 }
 
 // parse reads the list.
@@ -35,6 +37,9 @@ func parse(text string) []mutant {
 	for line := range strings.Lines(text) {
 		switch {
 		case strings.TrimSpace(line) == "" || line[0] == '#':
+		case line[0] == '!':
+			where, test, _ := strings.Cut(strings.TrimSpace(line[1:]), " ")
+			all[len(all)-1].by = []string{where, "-run", test}
 		case line[0] == '-':
 			all[len(all)-1].old += line[1:]
 		case line[0] == '+':
@@ -76,7 +81,7 @@ var suites = [][]string{
 	{"./internal/rabbitmq/"},
 	{"./internal/cluster/"},
 	{"./internal/provider/"},
-	{"./internal/simulation/", "-run", "TestStories|TestTwoRuns|TestLockedHost", "-failfast"},
+	{"./internal/simulation/", "-run", "TestStories|TestTwoRuns|TestLockedHost|TestBadConfigurations", "-failfast"},
 }
 
 var failed = regexp.MustCompile(`--- FAIL: (\S+)`)
@@ -92,8 +97,12 @@ func (m mutant) noticed() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, suite := range suites {
-		out, err := exec.Command("go", append([]string{"test", "-overlay", overlay}, suite...)...).CombinedOutput() //nolint:gosec // G204: go test
+	all := suites
+	if m.by != nil {
+		all = append([][]string{m.by}, all...)
+	}
+	for _, suite := range all {
+		out, err := exec.Command("go", append([]string{"test", "-vet=off", "-overlay", overlay}, suite...)...).CombinedOutput() //nolint:gosec // G204: go test
 		if err == nil {
 			continue
 		}
@@ -111,7 +120,7 @@ func (m mutant) noticed() (string, error) {
 func main() {
 	survivors := 0
 	for _, m := range parse(list) {
-		if wanted := os.Args[1:]; len(wanted) > 0 && !slices.ContainsFunc(wanted, func(word string) bool { return strings.Contains(m.name, word) }) {
+		if wanted := os.Args[1:]; len(wanted) > 0 && !slices.ContainsFunc(wanted, func(word string) bool { return strings.Contains(m.file+": "+m.name, word) }) {
 			continue
 		}
 		test, err := m.noticed()
