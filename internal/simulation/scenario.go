@@ -18,6 +18,8 @@ type Scenario struct {
 	Steps    []string
 	// Simulated is why the story can only be told in the simulation; empty for one that real hosts can live through.
 	Simulated string
+	// Open leaves the world as the last step left it. A story is otherwise told to a good end.
+	Open bool
 }
 
 // String is the scenario as Parse reads it.

@@ -20,6 +20,48 @@ type Result struct {
 	Errors   int
 	World    string // at the end
 	Log      []string
+	// Outcomes is how each apply and dissolve ended: see [Outcome]. Nodes is how the nodes stand at the end.
+	Outcomes []string
+	Nodes    map[string]Standing
+}
+
+// Standing is how one node stands.
+type Standing struct {
+	Running bool
+	Members []string // whom it lists, when it runs
+	Holds   []string // "vhost orders", "user shop", "queue q", when it runs
+}
+
+// Outcome says how a run ended, so that it can be compared with another run: done, failed, or refused and why.
+func Outcome(failed bool, rules []string) string {
+	switch {
+	case len(rules) > 0:
+		slices.Sort(rules)
+		return "refused: " + strings.Join(slices.Compact(rules), "; ")
+	case failed:
+		return "failed"
+	}
+	return "done"
+}
+
+// standings is how all nodes stand.
+func (f *Fleet) standings() map[string]Standing {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := map[string]Standing{}
+	for name, b := range f.brokers {
+		if !b.runs() {
+			all[name] = Standing{}
+			continue
+		}
+		s := Standing{Running: true, Members: slices.Sorted(maps.Keys(b.members)), Holds: slices.Clone(b.store.objects)}
+		for _, q := range b.store.queues {
+			s.Holds = append(s.Holds, "queue "+q.name)
+		}
+		slices.Sort(s.Holds)
+		all[name] = s
+	}
+	return all
 }
 
 // core is what carries out configurations, and keeps state.
@@ -92,13 +134,13 @@ func tellThrough(ctx context.Context, s Scenario, second time.Duration, through 
 			t.problem("%q: %v", step, err)
 		}
 	}
-	if t.wish.members != nil && !strings.HasPrefix(s.last(), "must-") {
+	if !s.Open && t.wish.members != nil && !strings.HasPrefix(s.last(), "must-") {
 		t.end(ctx)
 	}
 	f.Rest()
 	t.result.Problems = append(append(t.result.Problems, f.Violations()...), loud...)
 	t.result.Points, t.result.Strikes = f.Points(), f.Strikes()
-	t.result.World = f.Describe()
+	t.result.World, t.result.Nodes = f.Describe(), f.standings()
 	f.Close()
 	n.Close()
 	rest()
@@ -249,6 +291,14 @@ func (t *teller) belongs(name string, known []string) bool {
 func (t *teller) count(err error) {
 	t.last = err
 	var failed Failed
+	var rules []string
+	_ = errors.As(err, &failed)
+	for _, d := range failed {
+		if strings.HasPrefix(d.Summary, "Refused to ") {
+			rules = append(rules, d.Summary[strings.LastIndex(d.Summary, ": ")+2:])
+		}
+	}
+	t.result.Outcomes = append(t.result.Outcomes, Outcome(err != nil, rules))
 	switch {
 	case err == nil:
 		t.result.Applies++
