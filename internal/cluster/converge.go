@@ -53,12 +53,15 @@ func (f *Fleet) full() rabbitmq.Ask {
 // Preview returns the steps that Converge would take, or the *topology.Refusal with which it would end, and changes
 // nothing.
 func (f *Fleet) Preview(ctx context.Context, wish topology.Wish) ([]topology.Step, error) {
-	return topology.Plan(wish, f.look(ctx, f.full()).Snapshot)
+	seen := f.look(ctx, f.full()).Snapshot
+	f.Memory.plannedFrom(f.places(), seen)
+	return topology.Plan(wish, seen)
 }
 
 // PreviewDissolve is Preview for Dissolve.
 func (f *Fleet) PreviewDissolve(ctx context.Context, wish topology.Wish) ([]topology.Step, error) {
 	seen := f.look(ctx, f.full()).Snapshot
+	f.Memory.plannedFrom(f.places(), seen)
 	last, ok := topology.Dissolve(wish, seen)
 	if !ok {
 		return nil, &NobodyRunsError{Nodes: told(seen)}
@@ -134,16 +137,18 @@ func (f *Fleet) Converge(ctx context.Context, wish topology.Wish) (topology.Read
 // runs with nothing to do never wait for each other.
 func (f *Fleet) converge(ctx context.Context, decide func(topology.Snapshot) (topology.Wish, error)) (topology.Reading, error) {
 	defer f.Memory.forget()
-	ask := f.full()
-	ask.Work = true
-	glance := f.look(ctx, ask)
-	if wish, err := decide(glance.Snapshot); err == nil && len(glance.busy) == 0 {
-		if steps, err := topology.Plan(wish, glance.Snapshot); err == nil && len(steps) == 0 {
-			return topology.ReadWished(wish, glance.Snapshot)
+	before, planned := f.Memory.planned(f.places())
+	if _, done := isTrue(before, decide); done || !planned {
+		ask := f.full()
+		ask.Work = true
+		glance := f.look(ctx, ask)
+		before = glance.Snapshot
+		if wish, done := isTrue(before, decide); done && len(glance.busy) == 0 {
+			return topology.ReadWished(wish, before)
 		}
 	}
 	// Also what would be refused is looked at again: the reason may be what another run is about to finish.
-	mine, seen, err := f.alone(ctx, glance.Snapshot, decide)
+	mine, seen, err := f.alone(ctx, before, decide)
 	if err != nil {
 		return topology.Reading{}, err
 	}
@@ -185,6 +190,16 @@ func (f *Fleet) converge(ctx context.Context, decide func(topology.Snapshot) (to
 		}
 	}
 	return topology.Reading{}, fmt.Errorf("gave up after %d steps: the cluster keeps changing, so somebody else is changing it too", patience)
+}
+
+// isTrue tells whether nothing is to be done, and for which wish.
+func isTrue(seen topology.Snapshot, decide func(topology.Snapshot) (topology.Wish, error)) (topology.Wish, bool) {
+	wish, err := decide(seen)
+	if err != nil {
+		return wish, false
+	}
+	steps, err := topology.Plan(wish, seen)
+	return wish, err == nil && len(steps) == 0
 }
 
 // sideBySide takes the starts that lead a plan, or its first step alone.

@@ -13,10 +13,41 @@ import (
 const fresh = 30 * time.Second
 
 // Memory lets all resources that read the same nodes in one run share one look at them. Any change by this run drops
-// what it holds; a plan for a change never comes from it.
+// what it holds; no change is ever decided on it, only that there is something to look at closely.
 type Memory struct {
-	mu    sync.Mutex
-	looks map[string]*sharedLook
+	mu       sync.Mutex
+	looks    map[string]*sharedLook
+	previews map[string]preview // by places
+}
+
+// preview is the look that a plan was made from.
+type preview struct {
+	at   time.Time
+	seen topology.Snapshot
+}
+
+// plannedFrom keeps the look that a plan was made from.
+func (m *Memory) plannedFrom(places []string, seen topology.Snapshot) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.previews == nil {
+		m.previews = map[string]preview{}
+	}
+	m.previews[strings.Join(places, ", ")] = preview{time.Now(), seen}
+}
+
+// planned gives the look that a plan of this run was made from lately: Terraform plans once more right before each apply.
+func (m *Memory) planned(places []string) (topology.Snapshot, bool) {
+	if m == nil {
+		return nil, false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p, there := m.previews[strings.Join(places, ", ")]
+	return p.seen, there && time.Since(p.at) <= fresh
 }
 
 type sharedLook struct {
@@ -63,5 +94,5 @@ func (m *Memory) forget() {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.looks = nil
+	m.looks, m.previews = nil, nil
 }

@@ -476,6 +476,17 @@ func (tf *Terraform) apply(ctx context.Context, p *process, c Change) error {
 		}
 		prior = instance{value: none}
 	}
+	if c.Action != "delete" {
+		// Core plans once more right before it applies, and holds that against the plan that was shown.
+		again, _, private, err := p.plan(ctx, c.Address, kind, prior.value, c.config, prior.private, p.schemas[kindOf(c.Address)])
+		if err != nil {
+			return err
+		}
+		if err := compatible(c.planned, again, ""); err != nil {
+			return &BrokenRule{c.Address, "inconsistent final plan: " + err.Error()}
+		}
+		c.planned, c.private = again, private
+	}
 	return tf.change(ctx, p, c.Address, kind, prior, c.planned, c.config, c.private)
 }
 
