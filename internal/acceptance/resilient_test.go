@@ -40,7 +40,7 @@ func startCrowd(t *testing.T, hosts []*lab.Host) *crowd {
 	c := &crowd{hosts: hosts, stop: stop, quit: quit, confirmed: map[string]bool{}, delivered: map[string]bool{}}
 	t.Cleanup(func() { quit(); c.all.Wait() })
 	for i, h := range hosts {
-		declareQuorum(t, h, crowdQueue(i))
+		declareQuorum(t, h, crowdQueue(i), 0)
 		c.writing.Go(func() { c.publish(publishing, i) })
 		c.all.Go(func() { c.consume(ctx, i) })
 	}
@@ -60,8 +60,8 @@ func dialWorker(h *lab.Host) (*amqp.Connection, error) {
 	return amqp.DialConfig("amqp://"+worker+":"+password+"@"+net.JoinHostPort(h.Address(), "5672"), amqp.Config{Dial: amqp.DefaultDial(5 * time.Second), Heartbeat: 5 * time.Second})
 }
 
-// declareQuorum declares a quorum queue with a replica on every member.
-func declareQuorum(t *testing.T, h *lab.Host, name string) {
+// declareQuorum declares a quorum queue; with a size, it has that many replicas, one of them on h.
+func declareQuorum(t *testing.T, h *lab.Host, name string, size int) {
 	t.Helper()
 	conn, err := dialWorker(h)
 	if err != nil {
@@ -72,7 +72,11 @@ func declareQuorum(t *testing.T, h *lab.Host, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ch.QueueDeclare(name, true, false, false, false, amqp.Table{"x-queue-type": "quorum"}); err != nil {
+	args := amqp.Table{"x-queue-type": "quorum"}
+	if size > 0 {
+		args["x-quorum-initial-group-size"] = size
+	}
+	if _, err := ch.QueueDeclare(name, true, false, false, false, args); err != nil {
 		t.Fatal(err)
 	}
 }
