@@ -33,7 +33,8 @@ type Fleet struct {
 // sighting is what one look at all nodes gave.
 type sighting struct {
 	topology.Snapshot
-	busy map[string]work // by node name
+	busy  map[string]work     // by node name
+	links map[string][]string // the Erlang nodes that a node has a link with, by its name
 }
 
 // work is changes that go on at a node, and through whom that was seen.
@@ -44,7 +45,7 @@ type work struct {
 
 // look asks all nodes at once, and then the members that they name and the configuration does not.
 func (f *Fleet) look(ctx context.Context, ask rabbitmq.Ask) sighting {
-	seen := sighting{Snapshot: topology.Snapshot{}, busy: map[string]work{}}
+	seen := sighting{Snapshot: topology.Snapshot{}, busy: map[string]work{}, links: map[string][]string{}}
 	f.ask(ctx, f.Nodes, ask, &seen)
 	f.giveUpWaiting(seen.Snapshot)
 	strangers := map[string]*rabbitmq.Node{}
@@ -74,7 +75,8 @@ func (f *Fleet) look(ctx context.Context, ask rabbitmq.Ask) sighting {
 const throughPeer = 10 * time.Second
 
 // askThroughPeers asks members whose own host does not answer through another one: whom they would join again, because
-// they leave the same way, and what they carry out right now. Without an answer nothing is known, as before.
+// they leave the same way, and what they carry out right now. Without an answer nothing is known, as before. One that no
+// peer has a link with is not asked: that question would only wait for its end.
 func (f *Fleet) askThroughPeers(ctx context.Context, ask rabbitmq.Ask, seen *sighting) {
 	ctx, cancel := context.WithTimeout(ctx, throughPeer)
 	defer cancel()
@@ -88,6 +90,9 @@ func (f *Fleet) askThroughPeers(ctx context.Context, ask rabbitmq.Ask, seen *sig
 		}
 		for name := range c.Members {
 			if state := seen.Snapshot[name].State; state != topology.Unreachable && state != topology.Failed {
+				continue
+			}
+			if !slices.ContainsFunc(c.Voices, func(voice string) bool { return slices.Contains(seen.links[voice], name) }) {
 				continue
 			}
 			node := peer.Through(name)
@@ -155,7 +160,7 @@ func (f *Fleet) ask(ctx context.Context, nodes map[string]*rabbitmq.Node, ask ra
 			o, err := node.Observe(ctx, asked)
 			mu.Lock()
 			defer mu.Unlock()
-			seen.Snapshot[name] = view(o, err)
+			seen.Snapshot[name], seen.links[name] = view(o, err), o.Status.Connected
 			if doing := slices.Concat(o.Facts.Running, o.Status.UnderWay); len(doing) > 0 {
 				seen.busy[name] = work{node, doing}
 			}
@@ -246,13 +251,13 @@ func (f *Fleet) places() []string {
 	return places
 }
 
-// pause waits for d, or for the end of ctx, whose error it then returns.
+// pause waits for d, or for the end of ctx, whose cause it then returns.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	case <-timer.C:
 		return nil
 	}

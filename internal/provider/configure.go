@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/action"
@@ -51,8 +52,19 @@ const (
 func bound(ctx context.Context, timeout func(context.Context, time.Duration) (time.Duration, diag.Diagnostics), diags *diagnostics) (context.Context, context.CancelFunc) {
 	longest, problems := timeout(ctx, changeTimeout)
 	diags.Append(problems...)
-	return context.WithTimeout(ctx, longest)
+	return context.WithTimeoutCause(ctx, longest, &timeUpError{longest})
 }
+
+// timeUpError is the cause of a context that a resource's timeouts have ended.
+type timeUpError struct{ after time.Duration }
+
+// Error implements error.
+func (e *timeUpError) Error() string {
+	return fmt.Sprintf("the time for it is up, which is %s (timeouts)", e.after)
+}
+
+// Unwrap makes it a deadline as any other.
+func (*timeUpError) Unwrap() error { return context.DeadlineExceeded }
 
 const notKnownYet = "The provider's configuration is not known yet, so that no host can be reached."
 

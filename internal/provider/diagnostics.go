@@ -70,10 +70,14 @@ func foresee(diags *diag.Diagnostics, doing string, one bool, steps []topology.S
 	}
 	if refusal != nil {
 		steps = refusal.Steps
+		still := "The apply checks it again and stops before anything is changed if it still holds."
+		if len(refusal.Startable()) > 0 {
+			still = "The apply starts the nodes that are there, and changes nothing beyond that while it still holds."
+		}
 		for _, reason := range refusal.Reasons {
 			if passing[reason.Rule] || one && passingForOne[reason.Rule] {
 				// The node stands in the summary: the CLI folds warnings with the same one, and shows only the first.
-				diags.AddWarning(fmt.Sprintf("Not ready yet to %s: %s: %s", doing, reason.Node, reason.Rule), reasonText(reason)+"\n\nThe apply checks it again and stops before anything is changed if it still holds.")
+				diags.AddWarning(fmt.Sprintf("Not ready yet to %s: %s: %s", doing, reason.Node, reason.Rule), reasonText(reason)+"\n\n"+still)
 			} else {
 				diags.AddError(fmt.Sprintf("Refused to %s: %s", doing, reason.Rule), reasonText(reason))
 			}

@@ -31,7 +31,7 @@ func (l *nodeLocks) take(ctx context.Context, nodes []string) (release func(), e
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for another resource of this run that changes the same cluster: %w", ctx.Err())
+			return nil, fmt.Errorf("waiting for another resource of this run that changes the same cluster: %w", context.Cause(ctx))
 		}
 	}
 }

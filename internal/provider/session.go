@@ -54,10 +54,11 @@ func newSession() *session {
 }
 
 // patience is how long a host that does not accept connections is waited for when it need not be there, and
-// refusedPatience how long one whose port refuses them: time enough for an sshd that restarts.
+// shortPatience how long one whose port refuses them, which is time enough for an sshd that restarts, and how long one
+// that was waited for in vain before: a change comes back to each host after every step.
 const (
-	patience        = 15 * time.Second
-	refusedPatience = 3 * time.Second
+	patience      = 15 * time.Second
+	shortPatience = 3 * time.Second
 )
 
 // host is one host as a resource describes it.
@@ -95,7 +96,7 @@ func (s *session) settings(h host) (sshSettings, error) {
 		settings.Timeout = patience
 	}
 	if !h.Wait {
-		settings.RefusedTimeout = refusedPatience
+		settings.RefusedTimeout, settings.SilentTimeout = shortPatience, shortPatience
 	}
 	return settings, settings.Validate()
 }
@@ -152,7 +153,7 @@ func (s *session) oneRestart(node *rabbitmq.Node) func(context.Context) error {
 			defer func() { <-s.restarting }()
 			return node.Restart(ctx)
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for another broker of this run to restart: %w", ctx.Err())
+			return fmt.Errorf("waiting for another broker of this run to restart: %w", context.Cause(ctx))
 		}
 	}
 }

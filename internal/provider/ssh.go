@@ -112,7 +112,7 @@ var sshFields = []sshField{
 	},
 	{
 		name: "timeout", kind: types.StringType, provider: true, host: true,
-		text: "How long to wait in all for a host that does not accept connections yet, for example while it boots, as a duration such as `5m` (default). Where the host need not be there yet (reading, planning, changing, destroying) the wait is 15 seconds at the most, and 3 seconds when its port refuses connections.",
+		text: "How long to wait in all for a host that does not accept connections yet, for example while it boots, as a duration such as `5m` (default). Where the host need not be there yet (reading, planning, changing, destroying) the wait is 15 seconds at the most, and 3 seconds when its port refuses connections or the same run has waited for it in vain before.",
 		set:  func(s *sshSettings, v string) (err error) { s.Timeout, err = time.ParseDuration(v); return err },
 	},
 	{

@@ -138,7 +138,7 @@ R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting
   version => B(T(fun() -> rabbit:product_version() end, T(fun() -> element(2, application:get_key(rabbit, vsn)) end, <<>>))),
   otp => B(erlang:system_info(otp_release)),
   disc => Bs(proplists:get_value(disc, Ns, [])), ram => Bs(proplists:get_value(ram, Ns, [])), last_known => Bs(Lk),
-  running_nodes => Bs(Alive),
+  running_nodes => Bs(Alive), connected => Bs(nodes()),
   cluster_name => B(proplists:get_value(cluster_name, St, <<>>)), cluster_id => Id,
   partitions => [#{node => B(N), from => Bs(P)} || {N, P} <- proplists:get_value(partitions, St, [])],
   cookie_hash => base64:encode(erlang:md5(atom_to_list(erlang:get_cookie()))),

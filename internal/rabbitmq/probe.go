@@ -107,6 +107,7 @@ type Status struct {
 	RAM          []string    `json:"ram"`
 	LastKnown    []string    `json:"last_known"` // Mnesia's member file: right also while the node boots
 	RunningNodes []string    `json:"running_nodes"`
+	Connected    []string    `json:"connected"` // the Erlang nodes that it has a link with, whatever runs there
 	ClusterName  string      `json:"cluster_name"`
 	ClusterID    string      `json:"cluster_id"`
 	Partitions   []Partition `json:"partitions"`

@@ -208,11 +208,19 @@ func (n *Node) AwaitService(ctx context.Context) error {
 	if n.config.Commands != nil {
 		return n.awaitStarted(ctx)
 	}
+	last := "starting"
+	waited := func(err error) error {
+		return fmt.Errorf("waited for %s on host %s, which is %s: %w", n.config.Service, n.host.Address(), last, err)
+	}
 	for {
 		facts, err := n.Facts(ctx)
+		if ctx.Err() != nil { // the question was cut off, which changed nothing
+			return waited(context.Cause(ctx))
+		}
 		if err != nil {
 			return err
 		}
+		last = facts.Unit.String()
 		switch {
 		case facts.Unit.Active == "active":
 			return nil
@@ -220,7 +228,7 @@ func (n *Node) AwaitService(ctx context.Context) error {
 			return &ServiceError{Host: n.host.Address(), Unit: n.config.Service, Text: facts.Unit.String() + ": " + n.journal(ctx)}
 		}
 		if err := pause(ctx, pollEvery); err != nil {
-			return fmt.Errorf("waiting for %s on host %s, which is %s: %w", n.config.Service, n.host.Address(), facts.Unit, err)
+			return waited(err)
 		}
 	}
 }
@@ -250,7 +258,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	case <-timer.C:
 		return nil
 	}

@@ -168,6 +168,18 @@ func (b *Broker) sees() []string {
 	return names
 }
 
+// links are the nodes that it has a link with: of those that it ever met, the ones that are up, whatever runs there.
+func (b *Broker) links() []string {
+	names := []string{}
+	for _, name := range b.fleet.names() {
+		other := b.fleet.brokers[name]
+		if other != b && (b.lists(name) || other.lists(b.Name)) && other.up && other.vm && b.fleet.linked(b, other) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // majority tells whether its metadata store can take writes.
 func (b *Broker) majority() bool { return !b.version.Khepri || len(b.peers()) > len(b.members)/2 }
 

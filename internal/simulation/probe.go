@@ -105,7 +105,7 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 	}
 	answer := map[string]any{
 		"node": b.Name, "running": runs, "booting": b.app == booting, "store": store, "raft_state": raft, "version": b.version.Number,
-		"otp": b.version.OTP, "disc": discs, "ram": rams, "last_known": lastKnown, "running_nodes": sees, "cluster_name": name,
+		"otp": b.version.OTP, "disc": discs, "ram": rams, "last_known": lastKnown, "running_nodes": sees, "connected": b.links(), "cluster_name": name,
 		"cluster_id": id, "partitions": partitions, "cookie_hash": b.cookieHash(), "maintenance": b.maintenance(),
 		"data_dir": "/var/lib/rabbitmq/mnesia/" + b.Name, "boot": b.boot, "resolves": resolves, "under_way": underWay, "addresses": []string{"127.0.0.1", b.fleet.address(b.Name[strings.Index(b.Name, "@")+1:])}, "peers": nil, "inventory": nil,
 		"paused": false, "lacking": nil, "overview": nil, "hints": nil, "lag": nil,

@@ -98,6 +98,9 @@ type Config struct {
 	// RefusedTimeout bounds the wait for a host whose port refuses connections: it is up, and has no sshd. Default:
 	// Timeout.
 	RefusedTimeout time.Duration
+	// SilentTimeout bounds the wait for a host that did not answer for as long as it was waited for before: whoever asks
+	// it again and again waits long once. It is asked all the same. Default: Timeout.
+	SilentTimeout time.Duration
 	// ConnectTimeout bounds one attempt at one hop: connect, handshake and authentication. Default 15 seconds.
 	ConnectTimeout time.Duration
 	// KeepaliveInterval is the time between two probes of a connection; after three without an answer it is

@@ -147,3 +147,33 @@ func TestNoCommonAlgorithmIsNotRetried(t *testing.T) {
 	}
 	contains(t, err.Error(), "key exchange")
 }
+
+func TestSilentHostIsWaitedForOnce(t *testing.T) {
+	s := sshtest.New(t)
+	cfg := configFor(t, s)
+	port, _, open := gate(t, s)
+	p := newPool(t)
+	cfg.Port = port
+	cfg.Timeout = 20 * time.Millisecond
+	_, err := p.Get(testContext(t), cfg)
+	contains(t, as[*DialError](t, err).Error(), "no connection within 20ms (timeout)")
+
+	cfg.Timeout, cfg.SilentTimeout = 5*time.Minute, 10*time.Millisecond // else it would be five minutes
+	for range 2 {
+		_, err = p.Get(testContext(t), cfg)
+		contains(t, as[*DialError](t, err).Error(), "no connection within 10ms, nor within 20ms before")
+	}
+
+	open()
+	waiting := cfg
+	waiting.SilentTimeout = 0 // whoever waits for a boot does so in full
+	c, err := p.Get(testContext(t), waiting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.evict(c)
+	cfg.SilentTimeout = time.Nanosecond // and who answered is no longer taken for silent
+	if _, err := p.Get(testContext(t), cfg); err != nil {
+		t.Error(err)
+	}
+}

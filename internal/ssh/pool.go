@@ -47,6 +47,7 @@ type entry struct {
 	flight   *flight
 	denied   error
 	deniedAt time.Time
+	silent   time.Duration // how long it was waited for in vain when it was last asked; 0 when it answered
 }
 
 // flight is a dial that several callers wait for. It ends when it succeeds, fails for good, or nobody waits any more.
@@ -98,9 +99,40 @@ func (p *Pool) Get(ctx context.Context, cfg Config) (*Client, error) {
 	if err := given.Validate(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, fmt.Errorf("no connection within %s (timeout)", cfg.Timeout))
+	wait, cause := cfg.Timeout, fmt.Errorf("no connection within %s (timeout)", cfg.Timeout)
+	if before := p.silence(cfg); before > 0 && cfg.SilentTimeout > 0 && cfg.SilentTimeout < wait {
+		wait, cause = cfg.SilentTimeout, fmt.Errorf("no connection within %s, nor within %s before", cfg.SilentTimeout, before)
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, wait, cause)
 	defer cancel()
-	return p.get(ctx, cfg, nil)
+	client, err := p.get(bounded, cfg, nil)
+	p.heard(cfg, err, ctx.Err() == nil && bounded.Err() != nil, wait)
+	return client, err
+}
+
+// silence is how long the host was waited for in vain before; 0 when it answered, or was never asked.
+func (p *Pool) silence(cfg Config) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.entries[cfg.key()]; e != nil {
+		return e.silent
+	}
+	return 0
+}
+
+// heard notes whether a host gave an answer of any kind. That it was not waited for to the end says nothing.
+func (p *Pool) heard(cfg Config, err error, inVain bool, waited time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.entries[cfg.key()]
+	var dial *DialError
+	switch {
+	case e == nil:
+	case !errors.As(err, &dial):
+		e.silent = 0
+	case inVain:
+		e.silent = max(e.silent, waited)
+	}
 }
 
 // connected gives the connection there is.
