@@ -72,6 +72,23 @@ func declareWith(t *testing.T, h *lab.Host, kind, name string, messages int, arg
 	}
 }
 
+// drain takes all messages out of a queue, and returns how many there were.
+func drain(t *testing.T, h *lab.Host, name string) int {
+	t.Helper()
+	ch := dial(t, h)
+	n := 0
+	for {
+		_, ok, err := ch.Get(name, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return n
+		}
+		n++
+	}
+}
+
 // replicas are the nodes with a replica of each quorum queue and stream, as a node's metadata has it.
 func replicas(t *testing.T, h *lab.Host) map[string][]string {
 	t.Helper()
@@ -134,6 +151,16 @@ func off(t *testing.T, hosts ...*lab.Host) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// flush has brokers write to their disks what they have told clients is done. Mnesia reports a transaction, such as the
+// declaration of a durable queue, up to two seconds before it writes it (disk_log's cache).
+func flush(t *testing.T, hosts ...*lab.Host) {
+	t.Helper()
+	if onKhepri() { // each entry of its log is on the disk before anybody hears of it
+		return
+	}
+	each(hosts, func(h *lab.Host) { ctl(t, h, "eval", "ok = mnesia:sync_log().") })
 }
 
 // dies makes a host lose power, and has its peers notice it, which takes them a minute by themselves: until then they
