@@ -122,3 +122,67 @@ func TestPausedMinorityOnEveryVersion(t *testing.T) {
 		areOneCluster(t, rmq1, rmq2, rmq3)
 	})
 }
+
+// Members leave in ways that are not the usual one: through a peer because their own host cannot be reached, and blank
+// and stopped because their own configuration would make them join again.
+func TestMemberLeavesThroughItsPeersOnEveryVersion(t *testing.T) {
+	everyVersion(t)
+	rmq1, rmq2, rmq3 := blank(t)
+	w := newWorkspace(t).hasty()
+	write := func(hosts ...*lab.Host) { w.write(hcl{members: entries(hosts...), attributes: `name = "orders"`}) }
+	write(rmq1, rmq2, rmq3)
+	w.mustApply()
+
+	w.tell("its SSH is dead: everything is done from a peer", func(t *testing.T) {
+		if err := rmq3.CutMachine(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.planIsEmpty() // its peers see it run
+		write(rmq1, rmq2)
+		w.planShows(`- "rabbit@rmq3" = {`, "take rabbit@rmq3 out of orders through rabbit@rmq1 and leave it blank and alone").within(bound)
+		o := w.mustApplyPlan().within(bound)
+		for _, c := range o.changes() {
+			if !strings.HasPrefix(c, rmq1.Address()+":") {
+				t.Errorf("it ran %q", c)
+			}
+		}
+		if err := suite.lab.Heal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		areOneCluster(t, rmq1, rmq2)
+		areAlone(t, rmq3)
+		isBlank(t, rmq3)
+		w.planIsEmpty()
+	})
+
+	w.tell("its own discovery would make it join again: it is left stopped, and the plan says so", func(t *testing.T) {
+		write(rmq1, rmq2, rmq3)
+		w.mustApply()
+		lines := []string{"cluster_formation.peer_discovery_backend = classic_config"}
+		for i, h := range []*lab.Host{rmq1, rmq2, rmq3} {
+			lines = append(lines, fmt.Sprintf("cluster_formation.classic_config.nodes.%d = %s", i+1, h.NodeName()))
+		}
+		configure(t, rmq3, lines...)
+		w.planIsEmpty()
+		write(rmq1, rmq2)
+		w.planShows("take rabbit@rmq3 out of orders through rabbit@rmq1 and leave it blank and stopped, because its own peer discovery would make it join again")
+		w.mustApplyPlan()
+		areOneCluster(t, rmq1, rmq2)
+		if out := ctl(t, rmq3, "eval", "rabbit:is_running()."); !strings.Contains(out, "false") {
+			t.Errorf("rmq3 runs: %s", out)
+		}
+		w.planIsEmpty()
+		if c := w.mustApply().changes(); len(c) > 0 {
+			t.Errorf("another apply ran %q", c)
+		}
+	})
+
+	w.tell("two leave at once, one after the other", func(t *testing.T) {
+		ctl(t, rmq3, "start_app") // and joins by itself
+		eventually(t, "rmq3 has joined by itself", func() bool { return len(clusterStatus(t, rmq1).Running) == 3 })
+		write(rmq1)
+		w.mustApply()
+		areAlone(t, rmq1, rmq2)
+		w.planIsEmpty()
+	})
+}
