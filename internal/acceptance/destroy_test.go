@@ -3,9 +3,13 @@
 package acceptance
 
 import (
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
 )
 
 // bound is what no run takes whose hosts are gone, on a machine with far too much to do: each step of a
@@ -63,5 +67,51 @@ func TestClusterIsDestroyedWithoutSomeHostsOnEveryVersion(t *testing.T) {
 		w.run("apply", "-no-color", "-auto-approve", "-refresh=false").succeeds().within(bound)
 		w.run("destroy", "-no-color", "-auto-approve", "-refresh=false").succeeds().within(bound)
 		w.hasNoState()
+	})
+}
+
+// Members are destroyed all at once while hosts of theirs are gone, whichever they are: so recently that the others
+// still see them run. Whoever is left last keeps its data.
+func TestMembersAreDestroyedWithoutSomeHostsOnEveryVersion(t *testing.T) {
+	everyVersion(t)
+	rmq1, rmq2, rmq3 := blank(t)
+	hosts := []*lab.Host{rmq1, rmq2, rmq3}
+	w := newWorkspace(t).hasty()
+	w.blocks(nodes(hosts...) + memberBlocks(""))
+	w.mustApply()
+	ctl(t, rmq1, "add_vhost", "kept")
+
+	order := rand.Perm(3)
+	gone := 2
+	if onKhepri() {
+		gone = 1 // else there is no majority that could forget anybody
+	}
+	var left []*lab.Host
+	for i, n := range order {
+		t.Logf("%s: %s", map[bool]string{true: "gone", false: "left"}[i < gone], hosts[n].Name())
+		if i < gone {
+			off(t, hosts[n])
+		} else {
+			left = append(left, hosts[n])
+		}
+	}
+	w.run("destroy", "-no-color", "-auto-approve", "-parallelism=10").succeeds().within(bound)
+	areAlone(t, left...)
+	kept := slices.DeleteFunc(slices.Clone(left), func(h *lab.Host) bool { return !slices.Contains(vhosts(t, h), "kept") })
+	if len(kept) != 1 {
+		t.Errorf("%d nodes have the vhost, want one", len(kept))
+	}
+	if s := w.run("state", "list").succeeds(); strings.TrimSpace(s.output) != "" {
+		t.Errorf("the state has %s", s.output)
+	}
+
+	w.tell("with all hosts gone it is an error that says what can be done", func(t *testing.T) {
+		w.blocks(nodes(left...) + memberBlocks(""))
+		w.mustApply()
+		off(t, left...)
+		o := w.run("destroy", "-no-color", "-auto-approve", "-refresh=false").within(bound)
+		for _, h := range left {
+			o.fails("Unable to take out "+h.NodeName(), "no member that could be reached runs", "state rm")
+		}
 	})
 }

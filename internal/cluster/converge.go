@@ -89,8 +89,8 @@ func (f *Fleet) Dissolve(ctx context.Context, wish topology.Wish) (skipped []str
 	return skipped, err
 }
 
-// TakeOut makes the leaving members of a wish leave, and before them those of others that do not run: who leaves while a
-// dead one stays may take the majority away that would forget it. A member that cannot be told to have left, because
+// TakeOut makes the leaving members of a wish leave, and before them those of others that do not run or do not answer: who
+// leaves while a dead one stays may take the majority away that would forget it. A member that cannot be told to have left, because
 // nobody who could know runs, is an error.
 func (f *Fleet) TakeOut(ctx context.Context, wish topology.Wish, others func() []string) error {
 	_, err := f.converge(ctx, func(seen topology.Snapshot) (topology.Wish, error) {
@@ -100,7 +100,7 @@ func (f *Fleet) TakeOut(ctx context.Context, wish topology.Wish, others func() [
 		}
 		all := wish
 		for _, node := range others() {
-			if _, member := base.Members[node]; member && !base.Runs(node) && !slices.Contains(all.Leaving, node) {
+			if _, member := base.Members[node]; member && !slices.Contains(base.Voices, node) && !slices.Contains(all.Leaving, node) {
 				all.Leaving = append(slices.Clone(all.Leaving), node)
 			}
 		}
@@ -177,7 +177,14 @@ func (f *Fleet) converge(ctx context.Context, decide func(topology.Snapshot) (to
 			continue
 		}
 		batch := sideBySide(steps)
-		if failed := f.do(ctx, batch); failed != nil {
+		failed := f.do(ctx, batch)
+		if failed != nil && errors.Is(failed, errNoticed) { // nothing was done, and what is to be done is another thing now
+			if seen, err = f.quietly(ctx, f.full(), nil); err != nil {
+				return topology.Reading{}, err
+			}
+			continue
+		}
+		if failed != nil {
 			f.afterwards(ctx, wish, failed)
 			return topology.Reading{}, failed
 		}

@@ -217,6 +217,9 @@ func inventoryOf(s rabbitmq.Status) rabbitmq.Inventory {
 func (f *Fleet) leave(ctx context.Context, peer *rabbitmq.Node, step topology.Step) error {
 	leaver := peer.Through(step.Node)
 	status, err := leaver.Status(ctx, rabbitmq.Ask{Peers: true, Inventory: true})
+	if rabbitmq.IsKind(err, rabbitmq.NodeDown, rabbitmq.EpmdUnreachable, rabbitmq.PortUnreachable) {
+		return f.noticed(ctx, peer, step.Node, err)
+	}
 	if err != nil {
 		return err
 	}

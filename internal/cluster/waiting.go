@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,4 +45,30 @@ func (f *Fleet) waitsFor(ctx context.Context, node *rabbitmq.Node) string {
 	default:
 		return ": it boots and waits for enough of its peers"
 	}
+}
+
+// noticing is how long members may take to notice that the host of one of them is gone: they see it run until they have
+// not heard of it for net_ticktime, which is 60 seconds, and look every quarter of that.
+const noticing = 90 * time.Second
+
+// errNoticed tells that a member which was to leave is seen down by now. Nothing was done to it.
+var errNoticed = errors.New("the members have noticed that it is down")
+
+// noticed waits until a member sees that another one is down which did not answer, and then returns errNoticed; err when
+// it goes on to see it run, or to be no help.
+func (f *Fleet) noticed(ctx context.Context, peer *rabbitmq.Node, name string, err error) error {
+	f.Report(ctx, fmt.Sprintf("%s does not answer, and %s still sees it run: waiting until it notices, %s at the most", name, peer.Name(), noticing))
+	for deadline := time.Now().Add(noticing); time.Now().Before(deadline); {
+		status, asked := peer.Status(ctx, rabbitmq.Ask{})
+		if asked != nil {
+			return errors.Join(err, asked)
+		}
+		if !slices.Contains(status.RunningNodes, name) {
+			return errNoticed
+		}
+		if pause(ctx, time.Second) != nil {
+			return errors.Join(err, context.Cause(ctx))
+		}
+	}
+	return fmt.Errorf("%s still sees it run after %s: %w", peer.Name(), noticing, err)
 }

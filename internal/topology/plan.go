@@ -33,14 +33,15 @@ func Plan(w Wish, s Snapshot) ([]Step, error) {
 }
 
 // Dissolve returns the wish that is left of w when its cluster shall be no more: the one member that stays keeps the
-// data. It is the one that most queues have a copy on, so that the fewest are lost.
+// data. It is the one that most queues have a copy on, so that the fewest are lost, of those that answered: who is only
+// seen running may be dead.
 func Dissolve(w Wish, s Snapshot) (Wish, bool) {
 	base, ok := s.Base(w)
 	if !ok {
 		return Wish{}, false
 	}
-	keep, most := base.Running[0], -1
-	for _, node := range base.Running {
+	keep, most := base.Voices[0], -1
+	for _, node := range base.Voices {
 		if base.Members[node] == RAM {
 			continue
 		}

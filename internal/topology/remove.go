@@ -24,10 +24,9 @@ func (p *planner) remove() {
 	}
 	via := p.stays()
 	if len(live) > 0 && len(dead)+len(live) == len(p.base.Members) && !p.wish.Only {
-		via, live = live[0], live[1:] // the last that runs ends alone and keeps its data
+		live = slices.DeleteFunc(live, func(node string) bool { return node == via }) // the last that runs ends alone and keeps its data
 	} else if len(dead)+len(live) > 0 && p.wish.leaves(via) {
-		p.refusal.refuse(RuleNobodyRuns, strings.Join(append(dead, live...), ", "), "Start one of the wished members first.",
-			"a member leaves through another one, and no member that shall stay runs")
+		p.refuseWithoutVia(append(dead, live...))
 		return
 	}
 	if len(dead)+len(live) == 0 {
@@ -53,6 +52,17 @@ func (p *planner) remove() {
 		step.Loses, step.Toll = p.removalLoses(node)
 		p.add(step)
 	}
+}
+
+// refuseWithoutVia refuses to take anybody out while nobody who stays can do it.
+func (p *planner) refuseWithoutVia(leavers []string) {
+	text, next := "a member leaves through another one, and no member that shall stay runs", "Start one of the wished members first."
+	mute := slices.DeleteFunc(slices.Clone(p.base.Running), p.wish.leaves)
+	if len(mute) > 0 {
+		text = fmt.Sprintf("a member leaves through another one, and of those that shall stay none answers (seen running: %s)", strings.Join(mute, ", "))
+		next = "Correct how they are reached; or, if their hosts are gone, wait until the others notice it, which takes up to a minute and a half."
+	}
+	p.refusal.refuse(RuleNobodyRuns, strings.Join(leavers, ", "), next, "%s", text)
 }
 
 // checkDead refuses to forget a node that may live: its host answers and does not say that nothing runs there, and what
