@@ -139,7 +139,7 @@ func TestMemberLeavesThroughItsPeersOnEveryVersion(t *testing.T) {
 		}
 		w.planIsEmpty() // its peers see it run
 		write(rmq1, rmq2)
-		w.planShows(`- "rabbit@rmq3" = {`, "take rabbit@rmq3 out of orders through rabbit@rmq1 and leave it blank and alone").within(bound)
+		w.planShows(`- "rabbit@rmq3" = {`, "take rabbit@rmq3 out of orders through rabbit@rmq1 and leave it blank and alone", "The host of rabbit@rmq3 gives no answer").within(bound)
 		o := w.mustApplyPlan().within(bound)
 		for _, c := range o.changes() {
 			if !strings.HasPrefix(c, rmq1.Address()+":") {

@@ -48,7 +48,7 @@ func (p *planner) remove() {
 	}
 	for _, node := range live {
 		discovers := slices.ContainsFunc(p.seen[node].Discovers, func(peer string) bool { return peer != node })
-		step := Step{Kind: Leave, Node: node, Via: via, StayStopped: discovers}
+		step := Step{Kind: Leave, Node: node, Via: via, StayStopped: discovers, Mute: p.seen[node].State == Unreachable}
 		step.Loses, step.Toll = p.removalLoses(node)
 		p.add(step)
 	}

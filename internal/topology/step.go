@@ -40,6 +40,8 @@ type Step struct {
 	Consent bool
 	// StayStopped leaves a node stopped after it left, because its own peer discovery would make it join again.
 	StayStopped bool
+	// Mute tells of a leave that the node's own host gave no answer: its peers see it run, and all is done from one of them.
+	Mute bool
 	// Unproved tells of a join that the two nodes resolve each other to addresses of which it cannot be told whose they
 	// are, as behind NAT: whether they lead to the right machine is tried right before it.
 	Unproved bool
@@ -118,6 +120,9 @@ func (s Step) Done(seen Snapshot) bool {
 func (s Step) Later() string {
 	if s.Kind == Forget && s.Dead {
 		return fmt.Sprintf("If the host of %s ever comes back with its old disk, its broker will not start: a node that was forgotten while it was down must lose its data directory first.", s.Node)
+	}
+	if s.Kind == Leave && s.Mute {
+		return fmt.Sprintf("The host of %s gives no answer, and the others see the node run, so everything is done from %s. If the host is gone, they notice that within a minute and a half, and the node is forgotten then.", s.Node, s.Via)
 	}
 	return ""
 }
