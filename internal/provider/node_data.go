@@ -96,7 +96,7 @@ func (d *nodeData) Schema(_ context.Context, _ datasource.SchemaRequest, resp *d
 						"type":     schema.StringAttribute{Computed: true, MarkdownDescription: "`classic`, `quorum` or `stream`."},
 						"copies":   schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "The nodes that hold a copy of each of them."},
 						"count":    schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of queues."},
-						"messages": schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of messages in them. A hint: quorum queues report 0 for some seconds after publishing, and beyond 5000 queues nothing is counted."},
+						"messages": schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of messages in them. A hint: quorum queues report 0 for some seconds after publishing, and beyond 2000 queues the brokers' statistics are taken, which are some seconds old."},
 					}},
 				},
 			},
