@@ -109,7 +109,7 @@ resource "rabbitmq_cluster" "orders" {
 		w.planIsEmpty()
 	})
 
-	w.tell("the cookie is rotated while they run", func(t *testing.T) {
+	w.tell("the cookie is rotated while they run", func(*testing.T) {
 		w.blocks(strings.ReplaceAll(blocks, cookie, "CONTAINERROTATED"))
 		w.mustApply()
 		one()

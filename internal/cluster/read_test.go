@@ -41,3 +41,35 @@ func TestReadOfAClusterThatNobodyAnswersForAsksEachHostOnce(t *testing.T) {
 		}
 	}
 }
+
+// A glance at one member is enough only when it shows nothing wrong: then nobody else is asked.
+func TestGlanceIsEnoughOnlyWithoutTrouble(t *testing.T) {
+	both := map[string]topology.Type{"rabbit@a": topology.Disc, "rabbit@b": topology.Disc}
+	well := topology.View{State: topology.Running, Members: both, Running: []string{"rabbit@a", "rabbit@b"}}
+	alone, one, minority, parted := well, well, well, well
+	alone.Members, alone.Running = map[string]topology.Type{"rabbit@b": topology.Disc}, []string{"rabbit@b"}
+	one.Running = []string{"rabbit@a"}
+	minority.NoMajority = true
+	parted.Partitioned = []string{"rabbit@b"}
+	for name, c := range map[string]struct {
+		view          topology.View
+		exactly, node bool
+	}{
+		"all is well":           {well, true, true},
+		"it stands alone":       {alone, false, false},
+		"one does not run":      {one, false, false},
+		"it has no majority":    {minority, false, false},
+		"it was in a partition": {parted, false, false},
+	} {
+		seen := topology.Snapshot{"rabbit@a": c.view}
+		if got := showsExactly(both, seen); got != c.exactly {
+			t.Errorf("%s: enough for the cluster: %t", name, got)
+		}
+		if got := shows("rabbit@b", seen); got != c.node {
+			t.Errorf("%s: enough for a member: %t", name, got)
+		}
+	}
+	if showsExactly(both, topology.Snapshot{}) || shows("rabbit@b", topology.Snapshot{}) {
+		t.Error("a glance that nobody answered is enough")
+	}
+}

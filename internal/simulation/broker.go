@@ -42,6 +42,7 @@ type queue struct {
 	content           map[string]int
 	busy              time.Time // since when clients write to it
 	electing          time.Time // until when it has no leader
+	changing          time.Time // until when it takes no new replica, because the last change of them goes on
 }
 
 // Broker is one node and the host it is alone on. Its fields belong to the fleet's lock.

@@ -45,7 +45,8 @@ var Kinds = []Kind{
 
 // Fault goes wrong once, at the At-th command (from 1) on a host (empty: any host) that has Word among its words (empty:
 // any command). Bytes is where the connection ends, for the kinds that end it at a byte; with At 0 CutBytes counts from
-// now on, so that it can meet a handshake.
+// now on, so that it can meet a handshake. For a host that freezes, and a command that outlives its process, it is how many
+// seconds more that takes.
 type Fault struct {
 	Kind  Kind
 	Host  string
@@ -230,7 +231,7 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 		fleet.kill()
 		return outcome{cut: true}
 	case Orphaned:
-		b.orphan(c, time.Duration(2+len(c.line())%30)*time.Second)
+		b.orphan(c, time.Duration(2+len(c.line())%30+f.Bytes)*time.Second)
 		return outcome{cut: true}
 	case KillDuring:
 		late(time.Duration(2+len(c.line())%30) * time.Second)

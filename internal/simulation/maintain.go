@@ -10,9 +10,9 @@ import (
 // Maintenance: draining and reviving, the checks before a stop, restarts of the unit, and replicas that catch up after it.
 
 const (
-	// catchUp is how long a node's replicas lack what was written while it was away. [inferred]
+	// catchUp is how long a node's replicas lack what was written while it was away [inferred].
 	catchUp = 6 * time.Second
-	// unseen is how long the others do not see a node yet whose unit was restarted and is active. [inferred]
+	// unseen is how long the others do not see a node yet whose unit was restarted and is active [inferred].
 	unseen = 2 * time.Second
 )
 

@@ -491,7 +491,7 @@ func (b *Broker) grow(name, kind, only string) reply {
 	f.sleep(quick)
 	f.do("grow of "+kind+" queues onto "+name+" on "+b.Name, func() {
 		for _, q := range b.store.queues {
-			if q.kind == kind && (only == "" || q.name == only) && !slices.Contains(q.copies, name) && b.decides(q) {
+			if q.kind == kind && (only == "" || q.name == only) && !slices.Contains(q.copies, name) && b.decides(q) && !time.Now().Before(q.changing) {
 				q.copies = append(q.copies, name)
 				q.content[name] = f.brokers[name].disk
 			}

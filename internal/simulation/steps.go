@@ -67,6 +67,8 @@ func (t *teller) step(ctx context.Context, words []string) error {
 		f.Write(words[1])
 	case "elect":
 		f.Elect(words[1], time.Minute+30*time.Second)
+	case "change":
+		f.Change(words[1], 20*time.Second)
 	case "lock":
 		b.Lock("by root@elsewhere, process 7, since noon")
 	case "shut", "open":
@@ -84,6 +86,8 @@ func (t *teller) step(ctx context.Context, words []string) error {
 			f.sleep(d)
 			_ = t.step(ctx, words[2:])
 		})
+	case "kill":
+		f.kill()
 	case "unlock":
 		b.Lock("")
 	case "wait":

@@ -181,25 +181,25 @@ func (b *Broker) ReviveAlways() { b.fleet.do("", func() { b.revives = true }) }
 func (b *Broker) DrainAtBoot() { b.fleet.do("", func() { b.drainsAtBoot = true }) }
 
 // Write lets clients write to a queue from now on, an entry a second.
-func (f *Fleet) Write(name string) {
-	f.do("", func() {
-		for _, b := range f.brokers {
-			for _, q := range b.store.queues {
-				if q.name == name {
-					q.busy = time.Now()
-				}
-			}
-		}
-	})
+func (f *Fleet) Write(name string) { f.each(name, func(q *queue) { q.busy = time.Now() }) }
+
+// Elect lets a queue be without a leader for a while, in which it decides nothing.
+func (f *Fleet) Elect(name string, d time.Duration) {
+	f.each(name, func(q *queue) { q.electing = time.Now().Add(f.real(d)) })
 }
 
-// Elect lets a queue be without a leader for a while: it decides nothing meanwhile.
-func (f *Fleet) Elect(name string, d time.Duration) {
+// Change lets a queue take no new replica for a while.
+func (f *Fleet) Change(name string, d time.Duration) {
+	f.each(name, func(q *queue) { q.changing = time.Now().Add(f.real(d)) })
+}
+
+// each does something with all queues of a name.
+func (f *Fleet) each(name string, do func(*queue)) {
 	f.do("", func() {
 		for _, b := range f.brokers {
 			for _, q := range b.store.queues {
 				if q.name == name {
-					q.electing = time.Now().Add(f.real(d))
+					do(q)
 				}
 			}
 		}
