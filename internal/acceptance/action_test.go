@@ -41,9 +41,8 @@ func maintained(t *testing.T, h *lab.Host) []string {
 	return all
 }
 
-// Clients that connect again, and publish again what was not confirmed, while every node is restarted.
-func TestRestartUnderLoad(t *testing.T) {
-	full(t)
+func TestActionsOnEveryVersion(t *testing.T) {
+	everyVersion(t)
 	rmq1, rmq2, rmq3 := blank(t)
 	hosts := []*lab.Host{rmq1, rmq2, rmq3}
 	joinByHand(t, rmq2, rmq1)
@@ -98,6 +97,107 @@ func TestRestartUnderLoad(t *testing.T) {
 			t.Errorf("still in maintenance: %v", drained)
 		}
 	})
+
+	tell("a node that queues need is not stopped", func(t *testing.T) {
+		declareQuorum(t, rmq1, "two-replicas", 2)
+		before := brokerPID(t, rmq1)
+		s.refuses("rabbitmq_rolling_restart", map[string]any{"nodes": nodes, "only": names(rmq1), "timeouts": map[string]any{"invoke": "10s"}}, "two-replicas", "No node was restarted before it")
+		if after := brokerPID(t, rmq1); after != before {
+			t.Error("it was restarted")
+		}
+		on(t, rmq1, "rabbitmqctl", "delete_queue", "two-replicas")
+	})
+
+	tell("no node is stopped while another is down", func(t *testing.T) {
+		ctl(t, rmq3, "stop_app")
+		before := pids(t, hosts)
+		s.refuses("rabbitmq_rolling_restart", map[string]any{"nodes": nodes}, "not whole", "rabbit@rmq3 does not run")
+		if after := pids(t, hosts); !slices.Equal(before, after) {
+			t.Errorf("restarted: %v, %v", before, after)
+		}
+		s.refuses("rabbitmq_rebalance", map[string]any{"nodes": nodes}, "not whole")
+		ctl(t, rmq3, "start_app")
+	})
+
+	tell("a node is drained and revived", func(t *testing.T) {
+		one := func(h *lab.Host, mode string) map[string]any {
+			return map[string]any{"nodes": nodes, "node": h.NodeName(), "mode": mode}
+		}
+		s.mustInvoke("rabbitmq_maintenance", one(rmq3, "drain"))
+		if got := maintained(t, rmq1); !slices.Equal(got, []string{"rabbit@rmq3"}) {
+			t.Errorf("in maintenance: %v", got)
+		}
+		if _, err := dialWorker(rmq3); err == nil {
+			t.Error("a drained node takes clients")
+		}
+		if run := s.mustInvoke("rabbitmq_maintenance", one(rmq3, "drain")); !strings.Contains(strings.Join(run.progress, " "), "already") {
+			t.Errorf("drained again: %v", run.progress)
+		}
+		s.mustInvoke("rabbitmq_maintenance", one(rmq2, "drain"))
+		s.refuses("rabbitmq_maintenance", one(rmq1, "drain"), "no other member that runs takes clients")
+		if conn, err := dialWorker(rmq1); err != nil {
+			t.Errorf("the last member takes no clients: %v", err)
+		} else {
+			_ = conn.Close()
+		}
+		for _, h := range []*lab.Host{rmq2, rmq3} {
+			s.mustInvoke("rabbitmq_maintenance", one(h, "revive"))
+		}
+		if got := maintained(t, rmq1); len(got) > 0 {
+			t.Errorf("in maintenance: %v", got)
+		}
+	})
+
+	tell("leaders are spread", func(t *testing.T) {
+		for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+			declareQuorum(t, rmq1, "lead-"+name, 0)
+		}
+		s.mustInvoke("rabbitmq_maintenance", map[string]any{"nodes": nodes, "node": rmq3.NodeName(), "mode": "drain"})
+		s.mustInvoke("rabbitmq_maintenance", map[string]any{"nodes": nodes, "node": rmq3.NodeName(), "mode": "revive"})
+		if n := leaders(t, rmq1)[rmq3.NodeName()]; n != 0 {
+			t.Fatalf("a drained node leads %d queues", n)
+		}
+		s.mustInvoke("rabbitmq_rebalance", map[string]any{"nodes": nodes, "queue_type": "quorum"})
+		if found := leaders(t, rmq1); found[rmq1.NodeName()] == 0 || found[rmq2.NodeName()] == 0 || found[rmq3.NodeName()] == 0 {
+			t.Errorf("leaders by node: %v", found)
+		}
+	})
+
+	tell("a boot is forced only when nothing else is left", func(t *testing.T) {
+		config := map[string]any{"nodes": nodes, "node": rmq1.NodeName()}
+		s.refuses("rabbitmq_force_boot", config, "it runs")
+		on(t, rmq1, "systemctl", "stop", "rabbitmq-server")
+		s.refuses("rabbitmq_force_boot", config, "rabbit@rmq2 runs", "as usual")
+		for _, h := range hosts[1:] {
+			on(t, h, "systemctl", "stop", "rabbitmq-server")
+		}
+		s.refuses("rabbitmq_force_boot", config, "rabbit@rmq2 is there and can be started", "allow_data_loss")
+		config["allow_data_loss"] = true
+		switch suite.lab.Release().RabbitMQ {
+		case "4.3":
+			s.refuses("rabbitmq_force_boot", config, "Khepri", "no effect", "force_standalone_khepri_boot")
+		case "3.8":
+			s.refuses("rabbitmq_force_boot", config, "mnesia_dir_not_found", "touch")
+		default:
+			s.mustInvoke("rabbitmq_force_boot", config)
+			if st := clusterStatus(t, rmq1); !slices.Equal(st.Running, []string{rmq1.NodeName()}) || len(st.Disc) != 3 {
+				t.Errorf("after a forced boot: %+v", st)
+			}
+		}
+	})
+}
+
+// leaders counts the quorum queues that each node leads.
+func leaders(t *testing.T, h *lab.Host) map[string]int {
+	t.Helper()
+	count := map[string]int{}
+	const expression = `[begin {_, N} = amqqueue:get_pid(Q), io:format("leader:~s~n", [N]) end || Q <- rabbit_amqqueue:list(<<"/">>), amqqueue:get_type(Q) =:= rabbit_quorum_queue].`
+	for line := range strings.Lines(ctl(t, h, "-q", "eval", expression)) {
+		if node, found := strings.CutPrefix(strings.TrimSpace(line), "leader:"); found {
+			count[node]++
+		}
+	}
+	return count
 }
 
 // invocation is how a run of an action ended.
@@ -106,8 +206,8 @@ type invocation struct {
 	errors   []string
 }
 
-// invoke validates, plans and invokes an action, as Terraform does.
-func (s *server) invoke(ctx context.Context, action string, config map[string]any) invocation {
+// invoke validates, plans and invokes an action, as Terraform does. watch is told each progress message as it comes.
+func (s *server) invoke(ctx context.Context, action string, config map[string]any, watch func(string)) invocation {
 	s.t.Helper()
 	schema, there := s.schemas.ActionSchemas[action]
 	if !there {
@@ -138,6 +238,9 @@ func (s *server) invoke(ctx context.Context, action string, config map[string]an
 		case tfprotov6.ProgressInvokeActionEventType:
 			run.progress = append(run.progress, event.Message)
 			s.t.Log(event.Message)
+			if watch != nil {
+				watch(event.Message)
+			}
 		case tfprotov6.CompletedInvokeActionEventType:
 			run.errors = errorsOf(event.Diagnostics)
 		}
@@ -148,7 +251,7 @@ func (s *server) invoke(ctx context.Context, action string, config map[string]an
 // mustInvoke invokes an action that succeeds.
 func (s *server) mustInvoke(action string, config map[string]any) invocation {
 	s.t.Helper()
-	run := s.invoke(s.t.Context(), action, config)
+	run := s.invoke(s.t.Context(), action, config, nil)
 	if len(run.errors) > 0 {
 		s.t.Fatalf("%s: %s", action, strings.Join(run.errors, "\n"))
 	}
@@ -158,7 +261,7 @@ func (s *server) mustInvoke(action string, config map[string]any) invocation {
 // refuses invokes an action that fails, and checks that it says each of the texts.
 func (s *server) refuses(action string, config map[string]any, texts ...string) {
 	s.t.Helper()
-	run := s.invoke(s.t.Context(), action, config)
+	run := s.invoke(s.t.Context(), action, config, nil)
 	if len(run.errors) == 0 {
 		s.t.Fatalf("%s was done: %q", action, run.progress)
 	}

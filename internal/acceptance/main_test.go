@@ -180,6 +180,12 @@ func full(t *testing.T) {
 	labtest.Full(t)
 }
 
+// long leaves a test, or a part of a story, to those who have hours; CI has not.
+func long(t *testing.T) {
+	t.Helper()
+	labtest.Long(t)
+}
+
 // everyVersion leaves a test, or a part of a story, to the full run and to the matrix.
 func everyVersion(t *testing.T) {
 	t.Helper()

@@ -201,6 +201,11 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis, package
 		return failed(err), nil
 	}
 
+	long := "1"
+	if os.Getenv("RABBITMQ_TEST_SPREAD") == "1" {
+		long = ""
+	}
+
 	for i, cli := range clis {
 		if ctx.Err() != nil {
 			break
@@ -218,7 +223,7 @@ func runRelease(ctx context.Context, out io.Writer, r lab.Release, clis, package
 			tiers: []string{"real"}, packages: map[string][]string{"real": packages}, progress: true,
 			flags: slices.Concat([]string{"-count=1", "-timeout=60m"}, flags),
 			env: []string{
-				"RABBITMQ_LAB_MATRIX=1", "RABBITMQ_LAB_FULL=" + os.Getenv("RABBITMQ_TEST_SPREAD"), "RABBITMQ_LAB_REUSE=" + l.Name(), "RABBITMQ_LAB_RELEASE=" + r.RabbitMQ, "RABBITMQ_TEST_CLI=" + cli,
+				"RABBITMQ_LAB_MATRIX=1", "RABBITMQ_LAB_FULL=" + os.Getenv("RABBITMQ_TEST_SPREAD"), "RABBITMQ_LAB_LONG=" + long, "RABBITMQ_LAB_REUSE=" + l.Name(), "RABBITMQ_LAB_RELEASE=" + r.RabbitMQ, "RABBITMQ_TEST_CLI=" + cli,
 			},
 		}
 

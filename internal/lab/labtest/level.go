@@ -23,6 +23,15 @@ func Full(t testing.TB) {
 	}
 }
 
+// Long leaves a test, or a part of one, to those who have hours: RABBITMQ_LAB_LONG=1, as `make test-full` and
+// `make test-matrix` set it, and CI does not.
+func Long(t testing.TB) {
+	t.Helper()
+	if os.Getenv("RABBITMQ_LAB_LONG") != "1" {
+		t.Skip(LeftToFullRun + ": RABBITMQ_LAB_LONG=1")
+	}
+}
+
 // EveryVersion leaves a test, or a part of one, to the full run and to the matrix.
 func EveryVersion(t testing.TB) {
 	t.Helper()
