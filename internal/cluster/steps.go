@@ -47,7 +47,7 @@ func (f *Fleet) carryOut(ctx context.Context, step topology.Step) error {
 	}
 	switch step.Kind {
 	case topology.Expel:
-		return f.stopped(ctx, node, func() error { return f.forgetOn(ctx, via, step.Node) })
+		return f.expel(ctx, node, via)
 	case topology.Grow:
 		return f.grow(ctx, via, step)
 	case topology.Join:
@@ -116,6 +116,33 @@ func (f *Fleet) stopped(ctx context.Context, node *rabbitmq.Node, do func() erro
 		return node.StartApp(ctx)
 	}
 	return f.startAgain(ctx, node, err)
+}
+
+// expel has a member forget the old holder of a name whose host came back blank. Peers refuse that while its application
+// runs. Where they ask whom they forget to leave by itself, which a blank node does without any effect on them, the whole
+// node is stopped, so that they do not reach it.
+func (f *Fleet) expel(ctx context.Context, node, via *rabbitmq.Node) error {
+	status, err := via.Status(ctx, rabbitmq.Ask{})
+	if err != nil {
+		return err
+	}
+	if !rabbitmq.CapabilitiesOf(status).ForgetResets {
+		return f.stopped(ctx, node, func() error { return f.forgetOn(ctx, via, node.Name()) })
+	}
+	err = node.StopNode(ctx)
+	if err == nil {
+		err = f.forgetOn(ctx, via, node.Name())
+	}
+	if err != nil {
+		f.Report(ctx, fmt.Sprintf("starting %s again after a failure", node.Name()))
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), recovery)
+		defer cancel()
+	}
+	if starting := f.startService(ctx, node); starting != nil {
+		return errors.Join(err, fmt.Errorf("starting %s again: %w", node.Name(), starting))
+	}
+	return err
 }
 
 // startAgain brings a node's application back after err, once nothing runs there any more, and returns err with

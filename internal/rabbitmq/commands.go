@@ -185,10 +185,22 @@ func (n *Node) log(ctx context.Context) string {
 
 // stopByCommand stops the broker and returns when its node is gone.
 func (n *Node) stopByCommand(ctx context.Context) error {
-	argv := n.tool("rabbitmqctl", "stop")
 	if stop := n.config.Commands.Stop; len(stop) > 0 {
-		argv = n.command(stop)
+		return n.stopBy(ctx, n.command(stop))
 	}
+	return n.stopBy(ctx, n.tool("rabbitmqctl", "stop"))
+}
+
+// StopNode stops the broker with its Erlang node, and returns when that is gone. Where a unit runs it this takes no more
+// rights than any other rabbitmqctl, and the unit does not start it again, because it ended well.
+func (n *Node) StopNode(ctx context.Context) error {
+	if n.config.Commands != nil {
+		return n.stopByCommand(ctx)
+	}
+	return n.stopBy(ctx, n.tool("rabbitmqctl", "stop"))
+}
+
+func (n *Node) stopBy(ctx context.Context, argv []string) error {
 	if _, err := n.run(ctx, 0, argv); err != nil && !IsKind(err, NodeDown) {
 		return err
 	}

@@ -25,7 +25,8 @@ type Capabilities struct {
 	// ForgetLeavesReplicas: forget_cluster_node leaves the replicas of quorum queues behind as ghosts ("Raft State":
 	// "noproc", and a later grow does nothing), so they are shrunk first.
 	ForgetLeavesReplicas bool
-	// ForgetResets: forget_cluster_node also resets a stopped node that it reaches.
+	// ForgetResets: forget_cluster_node has a stopped node that it reaches leave and reset itself. A blank one has nothing to
+	// leave: then it reports success, and the name is listed as before (measured on 4.3; rabbit_khepri:remove_member/1).
 	ForgetResets bool
 	// StoppedKnowsPeers: a node whose application is stopped still lists the members. Khepri's does not: ask a peer.
 	StoppedKnowsPeers bool

@@ -10,7 +10,7 @@ import (
 
 // changing are the commands that change something. Their beginning is recorded, and the host's process list shows them.
 var changing = []string{
-	"stop_app", "start_app", "join_cluster", "forget_cluster_node", "reset", "force_reset", "change_cluster_node_type",
+	"stop", "stop_app", "start_app", "join_cluster", "forget_cluster_node", "reset", "force_reset", "change_cluster_node_type",
 	"set_cluster_name", "shrink", "grow", "add_replica", "drain", "revive", "rebalance", "force_boot",
 }
 
@@ -116,6 +116,10 @@ func (b *Broker) command(args []string) (reply, bool) {
 		return b.stopApp(), true
 	case args[0] == "start_app" && len(args) == 1:
 		return b.startApp(), true
+	case args[0] == "stop" && len(args) == 1:
+		b.fleet.sleep(quick)
+		b.fleet.do("stop on "+b.Name, b.stopUnit)
+		return reply{}, true
 	case args[0] == "reset" && len(args) == 1:
 		return b.resetCommand(), true
 	case args[0] == "join_cluster" && len(args) >= 2:
@@ -390,6 +394,9 @@ func (b *Broker) forget(name string) reply {
 		}
 		if other.runs() && other.store == b.store && other.lists(b.Name) {
 			f.violation = append(f.violation, "forgot "+name+", which runs and counts itself as a member")
+		}
+		if b.version.Khepri && other.vm && other.up && f.linked(b, other) && !other.lists(b.Name) {
+			return // it is asked to leave by itself, and has nothing to leave: success, and no effect (measured on 4.3)
 		}
 		b.drop(name)
 		if b.version.Khepri && reachable {
