@@ -22,6 +22,7 @@ tool cyclonedx-gomod mod -licenses=false -json -output dist/sbom.cdx.json . 2>/d
 
 cd dist
 sums=$(echo terraform-provider-rabbitmq_*_SHA256SUMS)
+cp ../terraform-registry-manifest.json "${sums%_SHA256SUMS}_manifest.json" # as it is when it is published
 sha256sum --check --quiet "$sums"
 manifests=$(grep -c '_manifest.json$' "$sums")
 zips=$(grep -c '\.zip$' "$sums")

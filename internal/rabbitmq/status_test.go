@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,5 +84,70 @@ func TestCheckThatWasNotMadeHasNotPassed(t *testing.T) {
 		if len(critical) != c.critical || (err != nil) != c.err {
 			t.Errorf("%s: %v, %v", name, critical, err)
 		}
+	}
+}
+
+// told is a host that answers by what is asked, and notes it.
+type told struct {
+	answers map[string]answering // by a part of the line
+	lines   *[]string
+}
+
+func (h told) Run(ctx context.Context, line string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+	*h.lines = append(*h.lines, line)
+	for part, answer := range h.answers {
+		if strings.Contains(line, part) {
+			return answer.Run(ctx, line, stdin, stdout, stderr)
+		}
+	}
+	return answering{}.Run(ctx, line, stdin, stdout, stderr)
+}
+
+func (h told) ran(part string) bool {
+	return slices.ContainsFunc(*h.lines, func(line string) bool { return strings.Contains(line, part) })
+}
+
+const (
+	factsOfHost = "facts:cli=/usr/sbin/rabbitmqctl\nfacts:home=/var/lib/rabbitmq\nfacts:boot=one\nfacts:unit.LoadState=loaded\nfacts:unit.ActiveState=active\nfacts:end=1\n"
+	wordOfNode  = marker + `{"node":"rabbit@rmq1","running":true,"store":"mnesia","disc":["rabbit@rmq1"],"boot":"one"}` + "\n"
+)
+
+// What a host says about its broker is looked at before rabbitmqctl is, which makes a cookie where there is none.
+func TestObservedHostHasToBeTheNodesOwnWithACookie(t *testing.T) {
+	for name, c := range map[string]struct {
+		facts string
+		stat  answering
+		word  string
+		want  string // what the error says; empty where there is none
+		asked bool   // whether the node was
+	}{
+		"all is well":          {factsOfHost, answering{out: "0400 rabbitmq\n"}, wordOfNode, "", true},
+		"another machine":      {factsOfHost, answering{out: "0400 rabbitmq\n"}, strings.Replace(wordOfNode, `"boot":"one"`, `"boot":"two"`, 1), "is not the machine that node rabbit@rmq1 runs on", true},
+		"no cookie":            {factsOfHost, answering{err: "stat: cannot statx: No such file or directory\n", code: 1}, wordOfNode, "is missing", false},
+		"a cookie for all":     {factsOfHost, answering{out: "0644 rabbitmq\n"}, wordOfNode, "has mode 0644", false},
+		"another's cookie":     {factsOfHost, answering{out: "0400 root\n"}, wordOfNode, "belongs to root", false},
+		"facts that end early": {strings.TrimSuffix(factsOfHost, "facts:end=1\n"), answering{}, wordOfNode, "ended early", false},
+	} {
+		h := told{lines: &[]string{}, answers: map[string]answering{"sh -s": {out: c.facts}, "stat -L": c.stat, "eval": {out: c.word}}}
+		_, err := New(remote.New(h, "rmq1", remote.Options{Become: true}), Config{Name: "rabbit@rmq1"}).Observe(t.Context(), Ask{})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if h.ran("eval") != c.asked {
+			t.Errorf("%s: the node was asked: %t", name, h.ran("eval"))
+		}
+	}
+}
+
+// The newest units refuse a sixth start within ten minutes, unless what failed is cleared.
+func TestUnitThatFailedIsClearedBeforeItIsStarted(t *testing.T) {
+	h := told{lines: &[]string{}}
+	if err := New(remote.New(h, "rmq1", remote.Options{Become: true}), Config{Name: "rabbit@rmq1"}).StartService(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cleared := slices.IndexFunc(*h.lines, func(line string) bool { return strings.Contains(line, "systemctl reset-failed rabbitmq-server") })
+	started := slices.IndexFunc(*h.lines, func(line string) bool { return strings.Contains(line, "systemctl start --no-block rabbitmq-server") })
+	if cleared < 0 || started < cleared {
+		t.Errorf("it ran %q", *h.lines)
 	}
 }
