@@ -162,5 +162,5 @@ func queues(t *testing.T, h *lab.Host, args ...string) string {
 func replica(t *testing.T, h *lab.Host, name, what string) {
 	t.Helper()
 	ctl(t, h, "eval", strings.NewReplacer("NAME", name, "WHAT", what).Replace(
-		`Q = {list_to_atom("%2F_NAME"), node()}, code:ensure_loaded(ra), case erlang:function_exported(ra, WHAT_server, 2) of true -> ra:WHAT_server(quorum_queues, Q); false -> ra:WHAT_server(Q) end.`))
+		`Q = {list_to_atom("%2F_NAME"), node()}, code:ensure_loaded(ra), ok = case erlang:function_exported(ra, stop_server, 2) of true -> ra:WHAT_server(quorum_queues, Q); false -> ra:WHAT_server(Q) end.`))
 }

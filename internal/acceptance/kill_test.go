@@ -35,6 +35,19 @@ func (m moment) String() string {
 	return fmt.Sprintf("when %s %s on %s", m.command, map[bool]string{true: "starts", false: "ended"}[m.starts], m.host(suite.lab).Name())
 }
 
+// ofStreams is the command that takes a leaver out of its streams, by which it is known: its argument is an expression.
+const ofStreams = "rabbit_stream_queue:delete_replica"
+
+// comes tells whether a line of the provider's log says that it has come.
+func (m moment) comes(line string) bool {
+	if m.command == ofStreams {
+		kind, host := remoteCommand.FindStringSubmatch(line), hostField.FindStringSubmatch(line)
+		return strings.Contains(line, ofStreams) && kind != nil && (kind[1] == "starts") == m.starts && host != nil && host[1] == m.host(suite.lab).Address()
+	}
+	c, ok := parseChange(line)
+	return ok && c.host == m.host(suite.lab).Address() && c.starts == m.starts && strings.Contains(c.args+" ", " "+m.command+" ")
+}
+
 func hostNumber(i int) func(*lab.Lab) *lab.Host {
 	return func(l *lab.Lab) *lab.Host { return l.Hosts()[i-1] }
 }
@@ -132,11 +145,10 @@ func joins(t *testing.T, h *lab.Host) int {
 // applyKilled applies and kills something at a moment, which must come.
 func (w *workspace) applyKilled(m moment, kill func(cmd *exec.Cmd) error) {
 	w.t.Helper()
-	address := m.host(suite.lab).Address()
 	came := errors.New("it did not come")
 	o := w.watch(func(ctx context.Context, cmd *exec.Cmd, log string) {
 		for line := range follow(ctx, log) {
-			if c, ok := parseChange(line); ok && c.host == address && c.starts == m.starts && strings.Contains(c.args+" ", " "+m.command+" ") {
+			if m.comes(line) {
 				came = kill(cmd)
 				return
 			}

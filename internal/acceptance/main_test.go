@@ -256,6 +256,7 @@ func parseStatus(t *testing.T, h *lab.Host, out string) status {
 		var s status
 		if strings.HasPrefix(line, "{") && json.Unmarshal([]byte(line), &s) == nil {
 			slices.Sort(s.Disc)
+			slices.Sort(s.RAM)
 			slices.Sort(s.Running)
 			return s
 		}

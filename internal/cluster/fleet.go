@@ -192,7 +192,7 @@ func (f *Fleet) quietly(ctx context.Context, ask rabbitmq.Ask, decide func(topol
 			doing := seen.busy[name]
 			f.Report(ctx, fmt.Sprintf("waiting for `%s`, which still goes on at %s", doing.commands[0], name))
 			if err := f.awaitQuiet(ctx, doing.node); err != nil {
-				return nil, fmt.Errorf("`%s` still goes on at %s (host %s), started by somebody else or by an earlier run: wait for its end, then apply again: %w",
+				return nil, fmt.Errorf("`%s` still goes on at %s (host %s), started by somebody else or by an earlier run: wait for its end, then apply again, or give this run more time (`timeouts`): %w",
 					strings.Join(doing.commands, "`, `"), name, doing.node.Address(), err)
 			}
 		}

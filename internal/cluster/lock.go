@@ -99,10 +99,7 @@ func (f *Fleet) meanwhile(ctx context.Context, seen sighting, decide func(topolo
 	if err != nil {
 		return false, nil //nolint:nilerr // as above
 	}
-	steps = slices.DeleteFunc(steps, func(s topology.Step) bool {
-		_, busy := seen.busy[s.Node]
-		return s.Kind != topology.StartService && s.Kind != topology.StartApp || busy
-	})
+	steps = startable(steps, seen.busy)
 	if len(steps) == 0 {
 		return false, nil
 	}
@@ -111,6 +108,21 @@ func (f *Fleet) meanwhile(ctx context.Context, seen sighting, decide func(topolo
 		return false, failed
 	}
 	return true, nil
+}
+
+// startable are the starts that lead a plan, of nodes where nothing goes on. A start further down waits for what stands
+// before it: a node that leaves is started when it is blank.
+func startable(steps []topology.Step, busy map[string]work) []topology.Step {
+	var starts []topology.Step
+	for _, step := range steps {
+		if !step.Starts() {
+			break
+		}
+		if _, at := busy[step.Node]; !at && step.Kind != topology.Await {
+			starts = append(starts, step)
+		}
+	}
+	return starts
 }
 
 // tryLock locks all hosts side by side, or none.

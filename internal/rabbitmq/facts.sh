@@ -15,5 +15,5 @@ elif command -v systemctl >/dev/null 2>&1; then
   systemctl show "$2" -p LoadState -p ActiveState -p SubState -p Result 2>/dev/null | sed 's/^/facts:unit./'
 fi
 # A rabbitmqctl that somebody's connection lost goes on (measured): its name stands at the end of the VM's arguments.
-ps -eo args= 2>/dev/null | sed -n 's/^.*beam.* -extra [^ ]*\/\(rabbitmq[a-z]* .*\)$/facts:cli_running=\1/p'
+ps -eo args= 2>/dev/null | sed -n 's/^.*beam.* -extra [^ ]*\/\(rabbitmq[a-z-]* .*\)$/facts:cli_running=\1/p'
 echo "facts:end=1"

@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -79,5 +80,32 @@ facts:end=1
 	}
 	if _, err := parseFacts(strings.TrimSuffix(out, "facts:end=1\n"), "rmq1"); err == nil {
 		t.Error("facts that end early were taken for all of them")
+	}
+}
+
+// Commands of every program of the command line are seen while they run, as a list of processes has them.
+func TestFactsFindWhatRuns(t *testing.T) {
+	if _, err := exec.LookPath("ps"); err != nil {
+		t.Skip(err)
+	}
+	for _, command := range []string{"rabbitmqctl -n rabbit@rmq1 stop_app", "rabbitmq-queues shrink rabbit@rmq3"} {
+		running := exec.CommandContext(t.Context(), "sh")
+		running.Args = append([]string{"/usr/lib/erlang/erts-13.1/bin/beam.smp", "-c", "read line; :", "--", "-extra"}, strings.Fields("/usr/lib/rabbitmq/bin/"+command)...)
+		stdin, err := running.StdinPipe()
+		if err == nil {
+			err = running.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", factsScript, "sh", "rabbitmqctl", "").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = stdin.Close()
+		_ = running.Wait()
+		if f, err := parseFacts(string(out), "here"); err != nil || !slices.Contains(f.Running, command) {
+			t.Errorf("%s is not among %q (%v)", command, f.Running, err)
+		}
 	}
 }

@@ -41,7 +41,7 @@ type Capabilities struct {
 type Line struct {
 	Since  string // the first version
 	Store  Store
-	Record string // the directory of testdata that proves it; none where it was read from RabbitMQ's source
+	Record string // the directory of testdata that proves it
 	Capabilities
 }
 
@@ -51,7 +51,7 @@ var Lines = []Line{
 	{"3.8", Mnesia, "3.8.9", Capabilities{RAMNodes: true, ForgetLeavesReplicas: true, StoppedKnowsPeers: true}},
 	{"3.10", Mnesia, "3.10.8", Capabilities{RAMNodes: true, StoppedKnowsPeers: true}},
 	{"4.0", Mnesia, "4.0.5", Capabilities{RAMNodes: true, StopsForJoin: true, StoppedKnowsPeers: true, LogsToStdout: true}},
-	{"4.0", Khepri, "", Capabilities{StopsForJoin: true, RejoinResets: true, FailedJoinWipes: true, NeedsMajority: true, ForgetResets: true, LogsToStdout: true}},
+	{"4.0", Khepri, "4.0.5-khepri", Capabilities{StopsForJoin: true, RejoinResets: true, FailedJoinWipes: true, NeedsMajority: true, ForgetResets: true, LogsToStdout: true}},
 	{"4.3", Khepri, "4.3.6", Capabilities{StopsForJoin: true, JoinsAsBlank: true, RejoinResets: true, FailedJoinWipes: true, NeedsMajority: true, ForgetResets: true, OnlyKhepri: true, LogsToStdout: true}},
 }
 

@@ -1,25 +1,42 @@
 package rabbitmq
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// proofs say, for each capability, how what a broker printed shows it.
+// proofs say, for each capability, which recording of a broker shows it, and how.
 var proofs = []struct {
-	name string
-	has  func(Capabilities) bool
-	show func(recording) bool
+	name, from string
+	has        func(Capabilities) bool
+	show       func(recording) bool
 }{
-	{"RAMNodes", func(c Capabilities) bool { return c.RAMNodes }, func(r recording) bool { return r.exit("join-ram") == 0 }},
-	{"StopsForJoin", func(c Capabilities) bool { return c.StopsForJoin }, func(r recording) bool { return r.exit("join-app_running") == 0 }},
-	{"FailedJoinWipes", func(c Capabilities) bool { return c.FailedJoinWipes }, func(r recording) bool {
+	{"RAMNodes", "join-ram", func(c Capabilities) bool { return c.RAMNodes }, func(r recording) bool { return r.exit("join-ram") == 0 }},
+	{"StopsForJoin", "join-app_running", func(c Capabilities) bool { return c.StopsForJoin }, func(r recording) bool { return r.exit("join-app_running") == 0 }},
+	{"RejoinResets", "rejoin", func(c Capabilities) bool { return c.RejoinResets }, func(r recording) bool {
+		return r.exit("rejoin") == 0 && !strings.Contains(r.text("rejoin"), "already a member")
+	}},
+	{"FailedJoinWipes", "join-target-app_stopped", func(c Capabilities) bool { return c.FailedJoinWipes }, func(r recording) bool {
 		return strings.Contains(r.text("join-target-app_stopped"), "rabbit_khepri, :add_member") // which comes after the reset
 	}},
-	{"NeedsMajority", func(c Capabilities) bool { return c.NeedsMajority }, func(r recording) bool { return r.probe("probe-running").RaftState != "" }},
-	{"ForgetResets", func(c Capabilities) bool { return c.ForgetResets }, func(r recording) bool { return r.exit("start_app-forgotten") == 0 }},
-	{"StoppedKnowsPeers", func(c Capabilities) bool { return c.StoppedKnowsPeers }, func(r recording) bool { return len(r.probe("probe-stopped").Members()) == 2 }},
-	{"LogsToStdout", func(c Capabilities) bool { return c.LogsToStdout }, func(r recording) bool {
+	{"FailedJoinWipes", "join-target-app_stopped-after", func(c Capabilities) bool { return c.FailedJoinWipes }, func(r recording) bool {
+		if r.exit("join-target-app_stopped-after") != 0 {
+			r.t.Fatal("the joiner's vhosts were not listed")
+		}
+		return !strings.Contains(r.text("join-target-app_stopped-after"), "held") // its own vhost
+	}},
+	{"NeedsMajority", "probe-running", func(c Capabilities) bool { return c.NeedsMajority }, func(r recording) bool { return r.probe("probe-running").RaftState != "" }},
+	{"ForgetResets", "start_app-forgotten", func(c Capabilities) bool { return c.ForgetResets }, func(r recording) bool { return r.exit("start_app-forgotten") == 0 }},
+	{"ForgetLeavesReplicas", "forget-stopped-replicas", func(c Capabilities) bool { return c.ForgetLeavesReplicas }, func(r recording) bool {
+		if !strings.Contains(r.text("forget-stopped-replicas"), "rabbit@rmq1") {
+			r.t.Fatal("the queue's replicas were not listed")
+		}
+		return strings.Contains(r.text("forget-stopped-replicas"), "rabbit@rmq3") // which was forgotten
+	}},
+	{"StoppedKnowsPeers", "probe-stopped", func(c Capabilities) bool { return c.StoppedKnowsPeers }, func(r recording) bool { return len(r.probe("probe-stopped").Members()) == 2 }},
+	{"LogsToStdout", "cookie-mode-open-ping", func(c Capabilities) bool { return c.LogsToStdout }, func(r recording) bool {
 		stdout, stderr, _ := recorded(r.t, r.version, "cookie-mode-open-ping")
 		if !strings.Contains(stdout+stderr, "[error]") {
 			r.t.Fatalf("%s: no log line in cookie-mode-open-ping", r.version)
@@ -28,10 +45,24 @@ var proofs = []struct {
 	}},
 }
 
+// unrecorded are the recordings that nobody has made yet: internal/lab/cmd/record makes them.
+var unrecorded = map[string][]string{
+	"3.8.9":        {"rejoin", "join-target-app_stopped-after", "forget-stopped-replicas"},
+	"3.10.8":       {"forget-stopped-replicas"},
+	"4.0.5":        {"rejoin", "join-target-app_stopped-after", "forget-stopped-replicas"},
+	"4.0.5-khepri": {"start_app-forgotten", "forget-stopped-replicas", "cookie-mode-open-ping"},
+	"4.3.6":        {"rejoin", "join-target-app_stopped-after", "forget-stopped-replicas"},
+}
+
 // recording is what one version printed.
 type recording struct {
 	t       *testing.T
 	version string
+}
+
+func (r recording) has(name string) bool {
+	found, _ := filepath.Glob(filepath.Join("testdata", r.version, name+".std*"))
+	return len(found) > 0
 }
 
 func (r recording) text(name string) string {
@@ -59,15 +90,18 @@ func (r recording) probe(name string) Status {
 // TestEveryCapabilityIsProved holds each cell of the table against the recordings that its line names.
 func TestEveryCapabilityIsProved(t *testing.T) {
 	for _, line := range Lines {
-		if line.Record == "" {
-			continue // see there
-		}
 		t.Run(line.Record, func(t *testing.T) {
 			r := recording{t, line.Record}
 			if s := r.probe("probe-running"); s.Store != line.Store || older(s.Version, line.Since) {
 				t.Fatalf("the recording is of %s on %s, and the line of %s on %s", s.Version, s.Store, line.Since, line.Store)
 			}
 			for _, p := range proofs {
+				if r.has(p.from) == slices.Contains(unrecorded[line.Record], p.from) {
+					t.Errorf("%s: whether there is a recording %s is said wrong in unrecorded", p.name, p.from)
+				}
+				if !r.has(p.from) {
+					continue
+				}
 				if shown := p.show(r); shown != p.has(line.Capabilities) {
 					t.Errorf("%s: the table says %t, the recording %t", p.name, !shown, shown)
 				}
@@ -80,8 +114,8 @@ func TestEveryCapabilityIsProved(t *testing.T) {
 // the feature flags that it knows.
 func TestVersionsSayWhatTheTableSays(t *testing.T) {
 	for _, line := range Lines {
-		if line.Record == "" || line.Record == "3.8.9" {
-			continue // not recorded
+		if !(recording{t, line.Record}).has("probe-code") {
+			continue
 		}
 		s := recording{t, line.Record}.probe("probe-code")
 		s.Version, s.Store = line.Since, line.Store // no node runs that would tell

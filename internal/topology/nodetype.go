@@ -3,6 +3,7 @@ package topology
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Changing what a member keeps on disc.
@@ -12,6 +13,7 @@ import (
 func (p *planner) types() {
 	names := p.wish.names()
 	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(p.wish.Members[a], p.wish.Members[b]) })
+	var last []string
 	for _, node := range names {
 		want, have := p.wish.Members[node], p.base.Members[node]
 		if !p.base.has(node) || !slices.Contains(p.base.Voices, node) || want == have {
@@ -30,7 +32,7 @@ func (p *planner) types() {
 			continue
 		}
 		if want == RAM && !p.discStays() {
-			p.refusal.refuse(RuleLastDisc, node, `Use type = "disc" for one member at least, better for two.`, "all members would be RAM nodes, and they forget everything when they all stop")
+			last = append(last, node)
 			continue
 		}
 		via := p.peerOf(node)
@@ -42,6 +44,9 @@ func (p *planner) types() {
 			continue
 		}
 		p.setType(node, via, want)
+	}
+	if len(last) > 0 {
+		p.refusal.refuse(RuleLastDisc, strings.Join(last, ", "), `Use type = "disc" for one member at least, better for two.`, "all members would be RAM nodes, and they forget everything when they all stop")
 	}
 }
 

@@ -1,0 +1,26 @@
+package cluster
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/topology"
+)
+
+// While a forget goes on at rmq1, rmq2 is started and nothing is done to rmq3, which is started after its reset.
+func TestOnlyWhatLeadsAPlanIsStartedMeanwhile(t *testing.T) {
+	var started []string
+	for _, step := range startable([]topology.Step{
+		{Kind: topology.StartService, Node: "rabbit@rmq1"},
+		{Kind: topology.StartApp, Node: "rabbit@rmq2"},
+		{Kind: topology.Await, Node: "rabbit@rmq4"},
+		{Kind: topology.Forget, Node: "rabbit@rmq3", Via: "rabbit@rmq2"},
+		{Kind: topology.Reset, Node: "rabbit@rmq3"},
+		{Kind: topology.StartApp, Node: "rabbit@rmq3"},
+	}, map[string]work{"rabbit@rmq1": {}}) {
+		started = append(started, step.Node)
+	}
+	if !slices.Equal(started, []string{"rabbit@rmq2"}) {
+		t.Errorf("started %v, want rabbit@rmq2 alone", started)
+	}
+}
