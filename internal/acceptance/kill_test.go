@@ -86,7 +86,7 @@ func TestKilledCreateGoesOn(t *testing.T) {
 	})
 }
 
-// Every moment there is, each in a create of its own.
+// Every moment there is, each in a create of its own. What was killed when it started takes effect during the next apply.
 func TestKilledCreateGoesOnFromEveryStep(t *testing.T) {
 	full(t)
 	for _, host := range []func(*lab.Lab) *lab.Host{second, third} {
@@ -105,8 +105,13 @@ func killedOnce(t *testing.T, m moment) {
 	t.Run(m.String(), func(t *testing.T) {
 		w := newWorkspace(t)
 		w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "orders"`})
-		w.applyKilled(m, w.killProvider)
-		w.mustApply()
+		if m.starts {
+			w.applyKilled(m, w.delayed(m))
+			w.mustRunLate(m, "apply", "-no-color", "-auto-approve")
+		} else {
+			w.applyKilled(m, w.killProvider)
+			w.mustApply()
+		}
 		isFormed(t, rmq1, rmq2, rmq3)
 		w.planIsEmpty()
 	})
