@@ -205,9 +205,10 @@ func (s Snapshot) cluster(voices []string) Cluster {
 	return c
 }
 
-// Base chooses the cluster to build on: the one with most of the wished members, peers and leavers, then the one with
-// the id that is known, then the one with more that stay, then the one that holds data, then the one with the first
-// name. The second result is false when no node runs.
+// Base chooses the cluster to build on: the one with most of the wished members, peers and leavers, where members count
+// first that do not say themselves that they are elsewhere; then the one with the id that is known, then the one with
+// more that stay, then the one that holds data, then the one with the first name. The second result is false when no
+// node runs.
 func (s Snapshot) Base(w Wish) (Cluster, bool) {
 	clusters := s.Clusters()
 	clusters = slices.DeleteFunc(clusters, func(c Cluster) bool { return !slices.ContainsFunc(c.Voices, w.related) })
@@ -215,13 +216,15 @@ func (s Snapshot) Base(w Wish) (Cluster, bool) {
 		return Cluster{}, false
 	}
 	rank := func(c Cluster) []int {
-		var related, stay int
+		var here, related, stay int
 		for node := range c.Members {
+			elsewhere := s[node].State == Running && !slices.Contains(c.Voices, node)
+			here += one(w.related(node) && !elsewhere)
 			related += one(w.related(node))
 			stay += one(w.wants(node) || slices.Contains(w.Peers, node))
 		}
 		holds := s.Holds(c)
-		return []int{related, one(w.ID != "" && c.ID == w.ID), stay, one(holds != nil && !holds.Blank())}
+		return []int{here, related, one(w.ID != "" && c.ID == w.ID), stay, one(holds != nil && !holds.Blank())}
 	}
 	slices.SortStableFunc(clusters, func(a, b Cluster) int {
 		return cmp.Or(slices.Compare(rank(b), rank(a)), cmp.Compare(a.Voices[0], b.Voices[0]))
