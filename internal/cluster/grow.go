@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/rabbitmq"
@@ -30,7 +31,11 @@ func (f *Fleet) grow(ctx context.Context, via *rabbitmq.Node, step topology.Step
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("after %s quorum queues without a replica on %s: %d, streams: %d. RabbitMQ said: %s", settle, step.Node, lacks.Quorum, len(lacks.Streams), said)
+			next := ""
+			if strings.Contains(said, "non_stable_members") { // since 4.3
+				next = " That means that another replica does not run: start its member, or take the member out when it is gone for good."
+			}
+			return fmt.Errorf("after %s quorum queues without a replica on %s: %d, streams: %d. RabbitMQ said: %s.%s", settle, step.Node, lacks.Quorum, len(lacks.Streams), strings.TrimRight(said, ". \n"), next)
 		}
 		if lacks.Quorum > 0 {
 			if said, err = via.GrowQueues(ctx, step.Node); err != nil {

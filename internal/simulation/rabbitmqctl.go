@@ -498,13 +498,22 @@ func (b *Broker) grow(name, kind, only string) reply {
 	f.sleep(quick)
 	f.do("grow of "+kind+" queues onto "+name+" on "+b.Name, func() {
 		for _, q := range b.store.queues {
-			if q.kind == kind && (only == "" || q.name == only) && !slices.Contains(q.copies, name) && b.decides(q) && !time.Now().Before(q.changing) {
+			if q.kind == kind && (only == "" || q.name == only) && !slices.Contains(q.copies, name) && b.decides(q) && !time.Now().Before(q.changing) && b.stable(q) {
 				q.copies = append(q.copies, name)
 				q.content[name] = f.brokers[name].disk
 			}
 		}
 	})
 	return reply{out: "Growing all " + kind + " queues on " + name + "...\n"}
+}
+
+// stable tells whether a queue takes another replica: since 4.3 a quorum queue does not while one of its own does not run
+// ("non_stable_members", measured).
+func (b *Broker) stable(q *queue) bool {
+	up := b.peers()
+	return b.version.typed() || q.kind != "quorum" || !slices.ContainsFunc(q.copies, func(node string) bool {
+		return !slices.ContainsFunc(up, func(peer *Broker) bool { return peer.Name == node })
+	})
 }
 
 // decides tells whether a majority of a queue's replicas runs, which every change of its replicas needs.

@@ -8,7 +8,7 @@ import "slices"
 // Only the first step of a plan is certain: after it the world is observed and planned again. The later ones say what
 // the operator can expect.
 //
-//	start what is stopped → join, one at a time → types → grow → remove, dead ones first → name
+//	start what is stopped → join, one at a time → types → forget who is dead → grow → take out who runs → name
 func Plan(w Wish, s Snapshot) ([]Step, error) {
 	p := &planner{wish: w, seen: s}
 	p.base, p.based = s.Base(w)
@@ -85,6 +85,17 @@ func (p *planner) add(step Step) {
 	}
 	step.Consent = p.wish.AllowDataLoss
 	p.steps = append(p.steps, step)
+}
+
+// addBeforeGrowth adds a step before whatever grows. Since 4.3 a queue with a replica that does not run refuses another
+// one ("non_stable_members", measured), so that who is dead is forgotten first.
+func (p *planner) addBeforeGrowth(step Step) {
+	p.add(step)
+	last := len(p.steps) - 1
+	if i := slices.IndexFunc(p.steps, func(s Step) bool { return s.Kind == Grow }); i >= 0 {
+		step = p.steps[last]
+		p.steps = slices.Insert(p.steps[:last], i, step)
+	}
 }
 
 // clusterName is what the cluster will be called, for people.

@@ -41,7 +41,7 @@ func (p *planner) remove() {
 		}
 		step := Step{Kind: kind, Node: node, Via: via, Dead: p.seen[node].State != Stopped}
 		step.Loses, step.Toll = p.removalLoses(node)
-		p.add(step)
+		p.addBeforeGrowth(step)
 		if p.seen[node].State == Stopped && slices.Contains(p.wish.Leaving, node) {
 			p.blank(node)
 		}
