@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +14,7 @@ import (
 )
 
 // The classic guide's "A Cluster on a Single Machine", as the example in examples/single-host has it, from the start to
-// the end: started, clustered, stopped, started again, also after a reboot, and dissolved.
+// the end: started, clustered, stopped, started again, left, forgotten, dissolved.
 func TestGuideSingleMachine(t *testing.T) {
 	full(t)
 	h, _, _ := blank(t)
@@ -54,6 +55,25 @@ func TestGuideSingleMachine(t *testing.T) {
 		w.planIsEmpty()
 	})
 
+	w.tell("the cookie file that they share is rotated in all of them while they run", func(t *testing.T) {
+		for _, cookie := range []string{"ROTATEDONCE", sharedCookie} {
+			more := fmt.Sprintf("resource \"rabbitmq_erlang_cookie\" \"this\" {\n  host  = var.address\n  nodes = keys(rabbitmq_cluster.this.members)\n  value = %q\n}\n", cookie)
+			if err := os.WriteFile(filepath.Join(w.dir, "cookie.tf"), []byte(more), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			w.mustApply()
+			if got, err := h.Cookie(); err != nil || got != cookie {
+				t.Errorf("the file has %q, %v", got, err)
+			}
+			isOneClusterOnOneHost(t, h, all...) // each of them takes what is in the file
+			w.planIsEmpty()
+		}
+		if err := os.Remove(filepath.Join(w.dir, "cookie.tf")); err != nil {
+			t.Fatal(err)
+		}
+		w.mustApply()
+	})
+
 	w.tell("a node that was stopped is drift, and is started", func(t *testing.T) {
 		ctlOf(t, h, hare, "stop")
 		w.planShows("running = false -> true", "start the service of "+hare, "0 to add, 1 to change, 0 to destroy")
@@ -71,6 +91,38 @@ func TestGuideSingleMachine(t *testing.T) {
 		}
 		w.mustApply()
 		isOneClusterOnOneHost(t, h, all...)
+		w.planIsEmpty()
+	})
+
+	w.tell("a node that does not come up is an error that says so", func(t *testing.T) {
+		ctlOf(t, h, hare, "stop")
+		w.env = append(w.env, `TF_VAR_extra_nodes={"hare":5674,"tortoise":5674}`) // tortoise's port
+		w.apply().fails("start the service of "+hare, "does not start node "+hare, "one of its ports is another node's")
+		w.env = w.env[:len(w.env)-1]
+		w.mustApply()
+		isOneClusterOnOneHost(t, h, all...)
+	})
+
+	w.tell("a node whose line is removed leaves, and goes on alone", func(t *testing.T) {
+		w.env = append(w.env, `TF_VAR_extra_nodes={"hare":5673}`)
+		w.planShows("take "+tortoise+" out of burrow", "leave it blank and alone")
+		w.mustApplyPlan()
+		isOneClusterOnOneHost(t, h, hare, rabbit)
+		isOneClusterOnOneHost(t, h, tortoise)
+		w.planIsEmpty()
+	})
+
+	w.tell("a dead one is forgotten", func(t *testing.T) {
+		ctlOf(t, h, hare, "stop")
+		w.env = append(w.env, `TF_VAR_extra_nodes={}`)
+		if suite.lab.Release() == lab.V4_3 { // one of two is no majority, and nothing may be forgotten
+			w.apply().fails("the metadata store has no majority, or would lose it")
+			w.env = w.env[:len(w.env)-1]
+			w.mustApply()
+			w.env = append(w.env, `TF_VAR_extra_nodes={}`)
+		}
+		w.mustApply()
+		isOneClusterOnOneHost(t, h, rabbit)
 		w.planIsEmpty()
 	})
 

@@ -40,7 +40,8 @@ func TestBehindTwoBastionsOnEveryVersion(t *testing.T) {
 	for _, h := range append([]*lab.Host{b1, b2}, brokers...) {
 		hard(t, h, contentOf(t, ca+".pub"), "MaxSessions 1", "MaxStartups 2", "Banner /etc/issue.net")
 	}
-	least(t, brokers...)
+	rights := leastRights(t)
+	least(t, rights[0]+rights[1], brokers...)
 	ctx := t.Context()
 	for _, h := range append([]*lab.Host{b2}, brokers...) {
 		must(t, h.CutMachine(ctx))
@@ -113,6 +114,19 @@ func TestBehindTwoBastionsOnEveryVersion(t *testing.T) {
 		haveCookie(t, cookie, rmq1, rmq2)
 		w.planIsEmpty()
 	})
+	w.tell("a hosts file needs rights of its own", func(t *testing.T) {
+		one := newWorkspace(t)
+		one.only(keys+fmt.Sprintf("\n    private_key_file = %q", suite.lab.PrivateKeyFile()), fmt.Sprintf("resource \"rabbitmq_hosts_file\" \"rmq1\" {\n  host    = %q\n  entries = { db1 = \"10.1.1.1\" }\n}\n", rmq1.Address()))
+		one.apply().fails(rmq1.Address(), "/etc/hosts", "root")
+		least(t, rights[2], rmq1)
+		one.mustApply()
+		one.planIsEmpty()
+		if got := on(t, rmq1, "cat", "/etc/hosts"); !strings.Contains(got, "10.1.1.1 db1") {
+			t.Errorf("the file has %q", got)
+		}
+		one.mustDestroy()
+	})
+	least(t, rights[0]+rights[1], rmq1)
 	w.tell("a wrong key at the second hop is told with the hop", func(t *testing.T) {
 		stranger := keyPair(t, "stranger")
 		w.write(hcl{ssh: user + hops("", fmt.Sprintf(", private_key_file = %q", stranger)), members: entries(rmq1, rmq2), more: nodes(rmq1, rmq2) + cookieBlocks})
@@ -369,14 +383,22 @@ func hard(t *testing.T, h *lab.Host, ca string, lines ...string) {
 
 var sudoersBlock = regexp.MustCompile("(?s)```sudoers\n(.*?)```")
 
-// least gives the account without rights those that the guide on SSH calls the least, and a login shell that is not bash.
-func least(t *testing.T, hosts ...*lab.Host) {
+// leastRights are the lines that the guide on SSH calls the least: for clusters and members, for cookies, for hosts files.
+func leastRights(t *testing.T) []string {
 	t.Helper()
-	blocks := sudoersBlock.FindAllStringSubmatch(contentOf(t, "../../templates/guides/ssh.md.tmpl"), -1)
-	if len(blocks) != 2 {
-		t.Fatalf("the guide has %d blocks of sudoers", len(blocks))
+	var all []string
+	for _, block := range sudoersBlock.FindAllStringSubmatch(contentOf(t, "../../templates/guides/ssh.md.tmpl"), -1) {
+		all = append(all, strings.ReplaceAll(block[1], "deploy ALL", lab.UserNoSudo+" ALL"))
 	}
-	lines := strings.ReplaceAll(blocks[0][1]+blocks[1][1], "deploy ALL", lab.UserNoSudo+" ALL")
+	if len(all) != 3 {
+		t.Fatalf("the guide has %d blocks of sudoers", len(all))
+	}
+	return all
+}
+
+// least gives the account without rights those of these lines, and a login shell that is not bash.
+func least(t *testing.T, lines string, hosts ...*lab.Host) {
+	t.Helper()
 	for _, h := range hosts {
 		const file = "/etc/sudoers.d/least"
 		must(t, h.WriteFile(file, []byte(lines), 0o440, "root"))
