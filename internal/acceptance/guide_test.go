@@ -15,7 +15,8 @@ import (
 )
 
 // RabbitMQ's clustering guide, section by section: what it has an operator type is done by a configuration, or is taken
-// over by one. TestGuideSingleMachine, TestGuideContainers and TestGuideHostnameResolution are sections with hosts of their own.
+// over by one. TestGuideSingleMachine, TestGuideClusterFormation, TestGuideContainers and TestGuideHostnameResolution are
+// sections with hosts of their own.
 func TestGuide(t *testing.T) {
 	full(t)
 	long(t)
@@ -226,6 +227,67 @@ func TestGuide(t *testing.T) {
 		if !slices.Contains(vhosts(t, rmq1), "survives") {
 			t.Error("the data is gone")
 		}
+		w.planIsEmpty()
+	})
+}
+
+// The guide's first way of forming a cluster: by the configuration file, before Terraform comes.
+func TestGuideClusterFormation(t *testing.T) {
+	full(t)
+	whole := t // the files go with it, and not with a part
+	rmq1, rmq2, rmq3 := blank(t)
+	hosts := []*lab.Host{rmq1, rmq2, rmq3}
+	w := newWorkspace(t)
+
+	w.tell("classic_config renders what nodes form a cluster by", func(t *testing.T) {
+		w.blocks(nodes(hosts...) + "output \"conf\" {\n  value = provider::rabbitmq::classic_config(local.nodes)\n}\n")
+		w.mustApply()
+		conf := w.run("output", "-raw", "-no-color", "conf").succeeds().output
+		if !strings.HasPrefix(conf, "cluster_formation.peer_discovery_backend = classic_config\n") {
+			t.Fatalf("it renders %q", conf)
+		}
+		for _, h := range hosts {
+			if err := h.KillBroker(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			on(t, h, "sh", "-c", "rm -rf /var/lib/rabbitmq/mnesia/*")
+			if err := h.WriteFile("/etc/rabbitmq/rabbitmq.conf", []byte(conf), 0o644, "root"); err != nil {
+				t.Fatal(err)
+			}
+			whole.Cleanup(func() { on(whole, h, "rm", "-f", "/etc/rabbitmq/rabbitmq.conf") })
+		}
+		for _, h := range hosts { // the others find the first one
+			if err := h.StartBroker(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "they form a cluster", func() bool { return len(clusterStatus(t, rmq1).Running) == 3 })
+	})
+
+	w.tell("it is adopted without one command that changes anything", func(t *testing.T) {
+		w.mustForget()
+		w.write(hcl{members: entries(hosts...)})
+		if c := w.mustApply().changes(); len(c) > 0 {
+			t.Errorf("it ran %q", c)
+		}
+		areOneCluster(t, hosts...)
+		w.planIsEmpty()
+	})
+
+	w.tell("a member whose configuration would bring it back is left stopped", func(t *testing.T) {
+		w.write(hcl{members: entries(rmq1, rmq2)})
+		w.planShows("leave it blank and stopped, because its own peer discovery would make it join again")
+		w.mustApplyPlan()
+		areOneCluster(t, rmq1, rmq2)
+		w.planIsEmpty()
+	})
+
+	w.tell("and what it does to a node that is started all the same is drift", func(t *testing.T) {
+		ctl(t, rmq3, "start_app")
+		eventually(t, "it is back", func() bool { return len(clusterStatus(t, rmq1).Running) == 3 })
+		w.planShows(`- "rabbit@rmq3" = {`)
+		w.mustApplyPlan()
+		areOneCluster(t, rmq1, rmq2)
 		w.planIsEmpty()
 	})
 }
