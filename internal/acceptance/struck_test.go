@@ -72,6 +72,15 @@ func (s strike) and(do func(context.Context) error) strike {
 	return s
 }
 
+// plugPulled cuts the power of a host, which boots again.
+func plugPulled(h *lab.Host) strike {
+	return strike{name: "the plug of " + h.Name() + " is pulled", violent: true, do: func(w *workspace, _ moment, _ *exec.Cmd) error {
+		ctx, cancel := bounded(w.t)
+		defer cancel()
+		return h.PullPlug(ctx)
+	}}.and(h.Boot)
+}
+
 // storm counts the moments at which runs were struck.
 type storm struct {
 	w      *workspace
@@ -138,6 +147,17 @@ func TestStruckLeavesAndJoinsGoOn(t *testing.T) {
 		{hit{moment{"stop_app", first, true}, connectionCut(rmq1)}, hit{moment{"join_cluster", third, true}, brokerKilled(rmq3)}},
 		// It is forgotten while it is down, and could never start with what it has.
 		{hit{moment{"stop_app", first, false}, brokerKilled(rmq3).and(rmq3.BlankBroker)}, hit{moment{"join_cluster", third, false}, connectionCut(rmq3)}},
+	})
+}
+
+// The same where more of the leave, or of the join, is done.
+func TestLateStruckLeavesAndJoinsGoOn(t *testing.T) {
+	full(t)
+	rmq1, rmq2, rmq3 := blank(t)
+	leavesAndJoins(t, rmq1, rmq2, rmq3, []round{
+		{hit{moment{"forget_cluster_node", first, true}, commandDelayed()}, hit{moment{"join_cluster", third, true}, brokerKilled(rmq1)}},
+		{hit{moment{"forget_cluster_node", first, false}, providerKilled()}, hit{moment{"join_cluster", third, true}, plugPulled(rmq3)}},
+		{hit{moment{"reset", first, true}, commandDelayed()}, hit{moment{"stop_app", third, true}, connectionCut(rmq3)}},
 	})
 }
 

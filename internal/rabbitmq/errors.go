@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -149,6 +150,20 @@ func classify(text string) Kind {
 		}
 	}
 	return Other
+}
+
+// contacted is the node that a command could not reach.
+var contacted = regexp.MustCompile(`attempted to contact: \['?([^\]']*)'?\]`)
+
+// classifyFor is classify for a command that was meant for a node: when it was another one that could not be reached, it
+// is the seed of a join.
+func classifyFor(node, text string) Kind {
+	kind := classify(text)
+	other := contacted.FindStringSubmatch(text)
+	if node != "" && other != nil && other[1] != node && slices.Contains([]Kind{NodeDown, EpmdUnreachable, PortUnreachable, CookieRejected}, kind) {
+		return SeedUnreachable
+	}
+	return kind
 }
 
 var (

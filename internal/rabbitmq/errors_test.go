@@ -84,6 +84,22 @@ func TestEveryRecordedFailureHasItsKind(t *testing.T) {
 	}
 }
 
+// A join whose seed cannot be reached is no fault of the joiner, at whose host nothing would be found.
+func TestJoinThatFailsAtItsSeedSaysSo(t *testing.T) {
+	for _, recording := range []string{"3.8.9/join-target-down", "3.10.8/join-target-down", "3.10.8/cookie-mismatch-join", "4.0.5/join-target-down"} {
+		version, name, _ := strings.Cut(recording, "/")
+		stdout, stderr, _ := recorded(t, version, name)
+		if got := classifyFor("rabbit@rmq3", stderr+"\n"+stdout); got != SeedUnreachable {
+			t.Errorf("%s: got %q", recording, got)
+		}
+	}
+	stdout, stderr, _ := recorded(t, "3.10.8", "eval-dead")
+	own := contacted.FindStringSubmatch(stderr + stdout)
+	if own == nil || classifyFor(own[1], stderr+"\n"+stdout) != NodeDown {
+		t.Errorf("a dead node of its own, %q, is %q", own, classifyFor("rabbit@rmq1", stderr+"\n"+stdout))
+	}
+}
+
 func TestCauseIsRabbitMQsOwnSentence(t *testing.T) {
 	for recording, want := range map[string]string{
 		"3.10.8/forget-running":              "RabbitMQ on node rabbit@rmq3 must be stopped with 'rabbitmqctl -n rabbit@rmq3 stop_app' before it can be removed",

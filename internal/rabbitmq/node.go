@@ -113,7 +113,7 @@ func (n *Node) run(ctx context.Context, timeout time.Duration, argv []string) ([
 		Node:    n.config.Name,
 		Command: short(argv),
 		Exit:    result.ExitCode,
-		Kind:    classify(all),
+		Kind:    classifyFor(n.config.Name, all),
 		Text:    cause(result.Stdout, result.Stderr),
 	}
 }
