@@ -12,6 +12,7 @@ import (
 // A cluster grows and shrinks under a client that publishes with confirms and consumes all the time.
 func TestScaleUnderLoadOnEveryVersion(t *testing.T) {
 	everyVersion(t)
+	long(t)
 	rmq1, rmq2, rmq3 := blank(t)
 	hosts := []*lab.Host{rmq1, rmq2, rmq3, addHost(t, "rmq4"), addHost(t, "rmq5")}
 	w := newWorkspace(t)

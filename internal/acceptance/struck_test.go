@@ -140,6 +140,7 @@ type (
 // A member leaves and comes back, and each time something strikes.
 func TestStruckLeavesAndJoinsGoOn(t *testing.T) {
 	full(t)
+	long(t)
 	rmq1, rmq2, rmq3 := blank(t)
 	leavesAndJoins(t, rmq1, rmq2, rmq3, []round{
 		{hit{moment{"shrink", first, true}, commandDelayed()}, hit{moment{"stop_app", third, true}, connectionCut(rmq3)}},
@@ -153,6 +154,7 @@ func TestStruckLeavesAndJoinsGoOn(t *testing.T) {
 // The same where more of the leave, or of the join, is done.
 func TestLateStruckLeavesAndJoinsGoOn(t *testing.T) {
 	full(t)
+	long(t)
 	rmq1, rmq2, rmq3 := blank(t)
 	leavesAndJoins(t, rmq1, rmq2, rmq3, []round{
 		{hit{moment{"forget_cluster_node", first, true}, commandDelayed()}, hit{moment{"join_cluster", third, true}, brokerKilled(rmq1)}},
