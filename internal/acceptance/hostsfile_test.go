@@ -133,7 +133,7 @@ resource "rabbitmq_hosts_file" "this" {
 		w.planIsEmpty()
 	})
 
-	w.tell("a second block has a life of its own, and may not contradict", func(t *testing.T) {
+	w.tell("a second block has a life of its own, and may not contradict", func(*testing.T) {
 		second := func(address string) string {
 			return fmt.Sprintf("resource \"rabbitmq_hosts_file\" \"second\" {\n  host    = %q\n  name    = \"shop\"\n  entries = { \"rmq1\" = %q, \"db1\" = \"10.1.1.1\" }\n}\n", rmq2.Address(), address)
 		}
