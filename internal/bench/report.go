@@ -132,7 +132,7 @@ func (r results) write(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "performance.md"), []byte(b.String()), 0o644); err != nil { //nolint:gosec // G306: documentation
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "performance.svg"), []byte(r.picture()), 0o644) //nolint:gosec // G306: documentation
+	return os.WriteFile(filepath.Join("images", "performance.svg"), []byte(r.picture()), 0o644) //nolint:gosec // G306: documentation
 }
 
 // picture draws the medians as bars.
