@@ -139,6 +139,8 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 		before, diags = state.members(ctx)
 		resp.Diagnostics.Append(diags...)
+		// What a member joins again may be another cluster, with another id. That is not foretold: a plan that is made once
+		// more right before the apply may not know less than the one that was shown, and the next read finds the id.
 		plan.ID = state.ID
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
@@ -161,18 +163,6 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	defer cancel()
 	steps, err := fleet.Preview(ctx, plan.wish(members, before))
 	foresee(&resp.Diagnostics, "change the cluster", false, steps, err)
-	if rejoins(steps, before) {
-		// Who was a member joins: what it joins may be another cluster, with another id.
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("id"), types.StringUnknown())...)
-	}
-}
-
-// rejoins tells whether a node that is in state joins.
-func rejoins(steps []topology.Step, before map[string]memberModel) bool {
-	return slices.ContainsFunc(steps, func(s topology.Step) bool {
-		_, known := before[s.Node]
-		return s.Kind == topology.Join && known
-	})
 }
 
 // changes tells whether an apply would do anything to the cluster, and not just to how it is reached.
@@ -304,9 +294,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	if ok {
 		planned := plan.ID
 		resp.Diagnostics.Append(plan.take(ctx, reading, members)...)
-		if !planned.IsUnknown() {
-			plan.ID = planned // the next read finds it when the cluster became another one since the plan
-		}
+		plan.ID = planned // the next read finds it when the cluster became another one
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		resp.Diagnostics.Append(resp.Identity.Set(ctx, plan.identity(ctx))...)
 		return
