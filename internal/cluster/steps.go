@@ -107,7 +107,7 @@ func (f *Fleet) join(ctx context.Context, node, seed *rabbitmq.Node, step topolo
 
 // stopped does something while a node's application is stopped, and starts it again whatever happened: after every
 // failed join RabbitMQ leaves it stopped (measured).
-func (f *Fleet) stopped(ctx context.Context, node *rabbitmq.Node, do func() error) error {
+func (f *Fleet) stopped(ctx context.Context, node *rabbitmq.Node, do func() error, asked ...*rabbitmq.Node) error {
 	err := node.StopApp(ctx)
 	if err == nil {
 		err = do()
@@ -115,7 +115,7 @@ func (f *Fleet) stopped(ctx context.Context, node *rabbitmq.Node, do func() erro
 	if err == nil {
 		return node.StartApp(ctx)
 	}
-	return f.startAgain(ctx, node, err)
+	return f.startAgain(ctx, node, err, asked...)
 }
 
 // expel has a member forget the old holder of a name whose host came back blank. Peers refuse that while its application
@@ -127,7 +127,7 @@ func (f *Fleet) expel(ctx context.Context, node, via *rabbitmq.Node) error {
 		return err
 	}
 	if !rabbitmq.CapabilitiesOf(status).ForgetResets {
-		return f.stopped(ctx, node, func() error { return f.forgetOn(ctx, via, node.Name()) })
+		return f.stopped(ctx, node, func() error { return f.forgetOn(ctx, via, node.Name()) }, via)
 	}
 	err = node.StopNode(ctx)
 	if err == nil {
@@ -138,6 +138,9 @@ func (f *Fleet) expel(ctx context.Context, node, via *rabbitmq.Node) error {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), recovery)
 		defer cancel()
+		if waiting := f.awaitQuiet(ctx, via); waiting != nil {
+			return errors.Join(err, fmt.Errorf("%s was not started again: %w", node.Name(), waiting))
+		}
 	}
 	if starting := f.startService(ctx, node); starting != nil {
 		return errors.Join(err, fmt.Errorf("starting %s again: %w", node.Name(), starting))
@@ -145,14 +148,16 @@ func (f *Fleet) expel(ctx context.Context, node, via *rabbitmq.Node) error {
 	return err
 }
 
-// startAgain brings a node's application back after err, once nothing runs there any more, and returns err with
-// whatever went wrong on top.
-func (f *Fleet) startAgain(ctx context.Context, node *rabbitmq.Node, err error) error {
+// startAgain brings a node's application back after err, once nothing goes on any more there and at those that were asked
+// about it, and returns err with whatever went wrong on top.
+func (f *Fleet) startAgain(ctx context.Context, node *rabbitmq.Node, err error, asked ...*rabbitmq.Node) error {
 	f.Report(ctx, fmt.Sprintf("starting the application of %s again after a failure", node.Name()))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recovery)
 	defer cancel()
-	if waiting := f.awaitQuiet(ctx, node); waiting != nil {
-		return errors.Join(err, fmt.Errorf("%s was not started again: %w", node.Name(), waiting))
+	for _, one := range append(asked, node) {
+		if waiting := f.awaitQuiet(ctx, one); waiting != nil {
+			return errors.Join(err, fmt.Errorf("%s was not started again: %w", node.Name(), waiting))
+		}
 	}
 	if starting := node.StartApp(ctx); starting != nil {
 		return errors.Join(err, fmt.Errorf("and starting %s again failed: %w", node.Name(), starting))
@@ -163,16 +168,38 @@ func (f *Fleet) startAgain(ctx context.Context, node *rabbitmq.Node, err error) 
 // forget drops a member that does not run. Its own host is asked once more: what looked dead may have been one lost
 // connection to a member that is cut off from the others and runs. A host that answers, and does not tell, is no dead one.
 func (f *Fleet) forget(ctx context.Context, via *rabbitmq.Node, step topology.Step) error {
-	if node, err := f.node(step.Node); err == nil {
-		o, err := node.Observe(ctx, rabbitmq.Ask{})
-		switch {
-		case err == nil && o.Condition == rabbitmq.Running && slices.Contains(o.Status.Members(), step.Via):
-			return fmt.Errorf("%s runs and counts %s as a member, which does not see it: the network between them is broken. It was not forgotten; mend the network", step.Node, step.Via)
-		case err != nil && !unreachable(err) && !step.Consent:
-			return fmt.Errorf("whether %s runs cannot be told, although its host answers. It was not forgotten: mend that, or turn its host off when its broker is gone for good: %w", step.Node, err)
-		}
+	node, err := f.node(step.Node)
+	if err != nil {
+		return f.forgetOn(ctx, via, step.Node)
 	}
-	return f.forgetOn(ctx, via, step.Node)
+	o, err := node.Observe(ctx, rabbitmq.Ask{})
+	switch {
+	case err != nil && !unreachable(err) && !step.Consent:
+		return fmt.Errorf("whether %s runs cannot be told, although its host answers. It was not forgotten: mend that, or turn its host off when its broker is gone for good: %w", step.Node, err)
+	case err != nil || o.Condition == rabbitmq.Down:
+		return f.forgetOn(ctx, via, step.Node)
+	case o.Condition == rabbitmq.Running && slices.Contains(o.Status.Members(), step.Via):
+		return fmt.Errorf("%s runs and counts %s as a member, which does not see it: the network between them is broken. It was not forgotten; mend the network", step.Node, step.Via)
+	case o.Condition == rabbitmq.Running: // blank, since its boot has ended
+		return f.expel(ctx, node, via)
+	case o.Condition == rabbitmq.Booting && f.boots(ctx, node):
+		return errNoticed
+	}
+	if err := f.forgetOn(ctx, via, step.Node); err != nil {
+		return err
+	}
+	status, err := via.Status(ctx, rabbitmq.Ask{})
+	if err != nil || !slices.Contains(status.Members(), step.Node) {
+		return err
+	}
+	return f.expel(ctx, node, via) // it has nothing to leave, and was asked to: success without effect (measured on 4.3)
+}
+
+// boots waits for the end of a boot that is soon over, and tells whether it is. One that waits for its peers is not.
+func (f *Fleet) boots(ctx context.Context, node *rabbitmq.Node) bool {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	return f.awaitBoot(ctx, node) == nil
 }
 
 // forgetOn makes a member forget a name, and the replicas that were there.
@@ -272,8 +299,8 @@ func (f *Fleet) leave(ctx context.Context, peer *rabbitmq.Node, step topology.St
 		return err
 	}
 	if err := peer.ForgetClusterNode(ctx, step.Node); err != nil {
-		// Still a member, so it goes back to work.
-		return f.startAgain(ctx, leaver, err)
+		// Most likely still a member, so it goes back to work; but not while the peer may yet forget it.
+		return f.startAgain(ctx, leaver, err, peer)
 	}
 	if err := leaver.Reset(ctx); err != nil {
 		return err

@@ -51,8 +51,9 @@ func (f *Fleet) waitsFor(ctx context.Context, node *rabbitmq.Node) string {
 // not heard of it for net_ticktime, which is 60 seconds, and look every quarter of that.
 const noticing = 90 * time.Second
 
-// errNoticed tells that a member which was to leave is seen down by now. Nothing was done to it.
-var errNoticed = errors.New("the members have noticed that it is down")
+// errNoticed tells that a member which was to leave or to be forgotten is by now in another state than it was planned for.
+// Nothing was done to it.
+var errNoticed = errors.New("its state has changed")
 
 // noticed waits until a member sees that another one is down which did not answer, and then returns errNoticed; err when
 // it goes on to see it run, or to be no help.

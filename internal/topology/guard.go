@@ -14,7 +14,7 @@ func (p *planner) guard() {
 		return
 	}
 	if cut, found := p.seen.partition(p.base); found {
-		p.refusal.refuse(RulePartition, cut.nodes, cut.next, "%s", cut.text)
+		p.refusal.refuse(cut.rule, cut.nodes, cut.next, "%s", cut.text)
 	}
 	// What is planned to start may bring the majority back; everything is looked at again after it.
 	if p.seen[p.seed()].NoMajority && !p.steps[0].Starts() {

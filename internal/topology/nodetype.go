@@ -16,8 +16,15 @@ func (p *planner) types() {
 	var last []string
 	for _, node := range names {
 		want, have := p.wish.Members[node], p.base.Members[node]
-		if !p.base.has(node) || !slices.Contains(p.base.Voices, node) || want == have {
+		if !p.base.has(node) || want == have {
 			continue
+		}
+		if p.base.Runs(node) && p.unread(node) {
+			p.refusal.Reasons = append(p.refusal.Reasons, p.unseen(node))
+			continue
+		}
+		if !slices.Contains(p.base.Voices, node) {
+			continue // until it runs
 		}
 		if want == RAM && !p.seen[node].RAMAllowed {
 			p.refusal.refuse(RuleType, node, `Use type = "disc".`, "RabbitMQ %s has no RAM nodes on its metadata store", p.seen[node].Version)

@@ -10,7 +10,10 @@ import (
 // down; Mnesia reports it only after the network healed (measured). Only the words of both sides tell.
 
 // cut is a partition in words.
-type cut struct{ nodes, text, next string }
+type cut struct {
+	rule              Rule
+	nodes, text, next string
+}
 
 // partition finds the sides of a cluster whose running members do not all see each other.
 func (s Snapshot) partition(c Cluster) (cut, bool) {
@@ -30,9 +33,14 @@ func (s Snapshot) partition(c Cluster) (cut, bool) {
 	for i, side := range sides {
 		names[i] = strings.Join(side, ", ")
 	}
-	found := cut{nodes: strings.Join(c.Voices, ", "), text: "one side is " + strings.Join(names, "; the other is ")}
+	found := cut{rule: RulePartition, nodes: strings.Join(c.Voices, ", "), text: "one side is " + strings.Join(names, "; the other is ")}
 	if len(sides) < 2 { // others see both
 		found.text = fmt.Sprintf("%s and %s do not see each other", a, b)
+	}
+	if va, vb := s[a], s[b]; apart && !reported && va.CookieHash != vb.CookieHash {
+		// A rotation that was cut short, and one of them has been started since: a link that stands needs no cookie.
+		return cut{RuleCookie, found.nodes, fmt.Sprintf("%s and %s do not see each other: %s runs with cookie hash %s, and %s with %s", a, b, a, va.CookieHash, b, vb.CookieHash),
+			"Give both the same cookie, for example with rabbitmq_erlang_cookie; they find each other then."}, true
 	}
 	if !reported {
 		found.text += ". Both run and count each other as members"

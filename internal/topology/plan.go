@@ -110,19 +110,26 @@ func (p *planner) clusterName() string {
 // needs no word of its own.
 func (p *planner) inspect() {
 	for _, node := range p.wish.names() {
-		view, known := p.seen[node]
-		if known && view.State != Unreachable && view.State != Failed {
-			continue
+		if p.unread(node) && !(p.based && p.base.has(node) && p.base.Runs(node)) {
+			p.refusal.Reasons = append(p.refusal.Reasons, p.unseen(node))
 		}
-		if p.based && p.base.has(node) && p.base.Runs(node) {
-			continue
-		}
-		rule, next := RuleUnreachable, "Correct how it is reached, or bring it back; take the node out of the configuration when its host is gone for good."
-		if view.State == Failed {
-			rule, next = RuleUninspected, "Mend the cause; nothing is decided about a node that cannot be read."
-		}
-		p.refusal.Reasons = append(p.refusal.Reasons, Reason{Rule: rule, Node: node, Unseen: true, Text: view.Why, Next: next})
 	}
+}
+
+// unread tells whether a node gave no word of its own.
+func (p *planner) unread(node string) bool {
+	view, known := p.seen[node]
+	return !known || view.State == Unreachable || view.State == Failed
+}
+
+// unseen is the reason for which nothing is done to an unread node.
+func (p *planner) unseen(node string) Reason {
+	view := p.seen[node]
+	rule, next := RuleUnreachable, "Correct how it is reached, or bring it back; take the node out of the configuration when its host is gone for good."
+	if view.State == Failed {
+		rule, next = RuleUninspected, "Mend the cause; nothing is decided about a node that cannot be read."
+	}
+	return Reason{Rule: rule, Node: node, Unseen: true, Text: view.Why, Next: next}
 }
 
 // rename plans the cluster's name. Members report different names until somebody sets one, so all voices count.
