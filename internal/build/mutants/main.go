@@ -102,7 +102,7 @@ func (m mutant) noticed() (string, error) {
 		all = append([][]string{m.by}, all...)
 	}
 	for _, suite := range all {
-		out, err := exec.Command("go", append([]string{"test", "-vet=off", "-overlay", overlay}, suite...)...).CombinedOutput() //nolint:gosec // G204: go test
+		out, err := exec.Command("go", append([]string{"test", "-vet=off", "-timeout", "5m", "-overlay", overlay}, suite...)...).CombinedOutput() //nolint:gosec // G204: go test
 		if err == nil {
 			continue
 		}
