@@ -177,6 +177,9 @@ func (f *Fleet) converge(ctx context.Context, decide func(topology.Snapshot) (to
 			continue
 		}
 		batch := sideBySide(steps)
+		if base, ok := seen.Base(wish); ok && wish.ID == "" && !batch[0].Starts() {
+			wish.ID = base.ID // what this step is for is what the next ones are for, also when nothing else tells; a start is for none
+		}
 		failed := f.do(ctx, batch)
 		if failed != nil && errors.Is(failed, errNoticed) { // nothing was done, and what is to be done is another thing now
 			if seen, err = f.quietly(ctx, f.full(), nil); err != nil {
