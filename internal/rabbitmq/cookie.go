@@ -100,6 +100,9 @@ func (c Cookie) usable(account string) bool {
 	return c.Hash != "" && c.Owner == account && ModeUsable(c.Mode) && len(c.Value().Reveal()) > 0
 }
 
+// cookieName is the name of the cookie file in the home of an account.
+const cookieName = ".erlang.cookie"
+
 // ModeUsable tells whether Erlang accepts the mode of a cookie file.
 func ModeUsable(mode string) bool { return mode == "0400" || mode == "0600" }
 
@@ -112,7 +115,7 @@ func (n *Node) CookiePath(ctx context.Context) (string, error) {
 	if facts.Home == "" {
 		return "", fmt.Errorf("host %s has no account called %s, so the cookie file cannot be found: install RabbitMQ there, or set `path`", n.host.Address(), Account)
 	}
-	return path.Join(facts.Home, ".erlang.cookie"), nil
+	return path.Join(facts.Home, cookieName), nil
 }
 
 // ReadCookie reads a cookie file. An absent one is fs.ErrNotExist. No rabbitmqctl runs for it.

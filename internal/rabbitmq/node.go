@@ -132,13 +132,22 @@ func short(argv []string) []string {
 // Status asks the node for its own word: membership, state and whatever ask names. Where the host has an erl_call that
 // may be run it answers in milliseconds; otherwise, and to find out why it did not answer, rabbitmqctl is started once.
 func (n *Node) Status(ctx context.Context, ask Ask) (Status, error) {
-	out, ok := n.evalQuickly(ctx, ask.Expression())
-	if !ok {
-		var err error
-		if out, err = n.run(ctx, readTimeout, n.tool("rabbitmqctl", "-q", "eval", ask.Expression())); err != nil {
-			return Status{}, err
-		}
+	if out, ok := n.evalQuickly(ctx, ask.Expression()); ok {
+		return n.understand(out, ask)
 	}
+	return n.statusByCLI(ctx, ask)
+}
+
+func (n *Node) statusByCLI(ctx context.Context, ask Ask) (Status, error) {
+	out, err := n.run(ctx, readTimeout, n.tool("rabbitmqctl", "-q", "eval", ask.Expression()))
+	if err != nil {
+		return Status{}, err
+	}
+	return n.understand(out, ask)
+}
+
+// understand reads what the probe printed.
+func (n *Node) understand(out []byte, ask Ask) (Status, error) {
 	status, err := parseProbe(out)
 	if err != nil {
 		return Status{}, &ProbeError{Host: n.host.Address(), Node: n.config.Name, Reason: err.Error(), Output: string(out)}

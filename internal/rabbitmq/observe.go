@@ -25,8 +25,8 @@ type Observation struct {
 	Status    Status // zero when Down
 }
 
-// Observe reads everything about a node: the host's facts first, then the node's own word in one start of the CLI.
-// Its error means that nothing is known: never that the node is gone.
+// Observe reads everything about a node: the host's facts first, then the node's own word. Its error means that nothing
+// is known: never that the node is gone.
 func (n *Node) Observe(ctx context.Context, ask Ask) (Observation, error) {
 	facts, err := n.Facts(ctx)
 	if err != nil {
@@ -36,14 +36,26 @@ func (n *Node) Observe(ctx context.Context, ask Ask) (Observation, error) {
 	if facts.CLI == "" {
 		return o, &NotInstalledError{Host: n.host.Address(), CLI: n.config.CLI[0]}
 	}
-	if err := n.checkCookie(ctx, facts.Home); err != nil {
-		var missing *CookieMissingError
-		if errors.As(err, &missing) && n.atRest(facts) {
-			return o, nil // the broker makes its cookie when it first starts
+	out, quick := n.evalQuickly(ctx, ask.Expression())
+	var status Status
+	if quick {
+		if status, err = n.understand(out, ask); err != nil {
+			return o, err
 		}
-		return o, err
 	}
-	status, err := n.Status(ctx, ask)
+	// erl_call makes no cookie file, and who runs tells of its own whether the CLI can use it.
+	if !quick || !status.CookieFile.usableIn(facts.Home) {
+		if err := n.checkCookie(ctx, facts.Home); err != nil {
+			var missing *CookieMissingError
+			if errors.As(err, &missing) && n.atRest(facts) {
+				return o, nil // the broker makes its cookie when it first starts
+			}
+			return o, err
+		}
+	}
+	if !quick {
+		status, err = n.statusByCLI(ctx, ask)
+	}
 	if IsKind(err, NodeDown) || IsKind(err, EpmdUnreachable) && n.withoutEpmd(facts) {
 		return o, nil
 	}

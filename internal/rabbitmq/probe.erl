@@ -1,8 +1,9 @@
 %% Everything the provider reads about one node, in one expression. It answers on RabbitMQ 3.8 to 4.3, also with
 %% the rabbit application stopped or booting, and changes nothing. Rules for this file: no dollar sign, backtick,
 %% backslash, exclamation mark or single quote, so that every shell on the way leaves it alone; comments on lines
-%% of their own. WANT is replaced by a list of the optional sections: inventory,
-%% peers, replicas, overview, hints, lag, work, flags. OF is replaced by the
+%% of their own. What follows a line "for: NAMES" is left out unless one of these sections was asked for, up to the next
+%% such line: reading and evaluating what nobody asked for would cost the node more than the answer. WANT is replaced by
+%% the list of the sections: inventory, peers, replicas, overview, hints, lag, work, flags, resolve. OF is replaced by the
 %% nodes that are asked: only the first of them that runs in a cluster gives the inventory, or anyone when it is empty.
 %% HOSTS is replaced by a list of host names that the node is asked to resolve.
 Want = WANT,
@@ -26,12 +27,15 @@ Lk = T(fun() -> {All, _, _} = rabbit_node_monitor:read_cluster_status(), All end
 Raft = case Kh andalso Run of true -> T(fun() -> [S] = [proplists:get_value(<<"Raft State">>, P) || P <- rabbit_khepri:status(), proplists:get_value(<<"Node Name">>, P) =:= node()], B(S) end, <<>>); false -> <<>> end,
 %% lookup_global does not create a missing id; rabbit_nodes:persistent_cluster_id would.
 Id = case Run of true -> T(fun() -> B(proplists:get_value(value, rabbit_runtime_parameters:lookup_global(internal_cluster_id))) end, <<>>); false -> <<>> end,
-Home = fun(Q) -> T(fun() -> case amqqueue:get_pid(Q) of P when is_pid(P) -> node(P); {_, N} -> N; _ -> none end end, none) end,
+%% for: inventory replicas lag
 %% The replicas of a quorum queue or stream.
 Reps = fun(Q) -> T(fun() -> case maps:get(nodes, amqqueue:get_type_state(Q), []) of L when is_list(L) -> L; M when is_map(M) -> maps:keys(M) end end, []) end,
+Queues = fun(VH) -> lists:usort(rabbit_amqqueue:list(VH) ++ T(fun() -> rabbit_amqqueue:list_down(VH) end, [])) end,
+%% for: inventory lag
+Home = fun(Q) -> T(fun() -> case amqqueue:get_pid(Q) of P when is_pid(P) -> node(P); {_, N} -> N; _ -> none end end, none) end,
 %% Where copies of a queue are: the home and the synchronised mirrors of a classic queue, the replicas of any other.
 Copies = fun(Q) -> Rs = Reps(Q), Ms = T(fun() -> [node(P) || P <- amqqueue:get_sync_slave_pids(Q)] end, []), lists:usort(case Rs of [] -> [Home(Q) | Ms]; _ -> Rs end) end,
-Queues = fun(VH) -> lists:usort(rabbit_amqqueue:list(VH) ++ T(fun() -> rabbit_amqqueue:list_down(VH) end, [])) end,
+%% for: inventory
 %% Counting messages asks the node that leads each queue, so it stops being cheap at some point. Beyond it the statistics
 %% of each node tell, which are some seconds old: one question to a node, for the queues that are not empty. Their match
 %% has names with a dollar sign, which are made here.
@@ -67,13 +71,15 @@ Inventory = fun() -> VHs = rabbit_vhost:list_names(),
   parameters => length(rabbit_runtime_parameters:list()),
   %% Every node has some of these by itself.
   global_parameters => Some([N || P <- rabbit_runtime_parameters:list_global(), N <- [B(proplists:get_value(name, P))], not lists:member(N, [<<"cluster_name">>, <<"internal_cluster_id">>, <<"cluster_tags">>, <<"imported_definition_hash_value">>])])} end,
+First = fun(Up) -> case lists:sort([N || N <- Of, lists:member(N, Up)]) of [] -> Of =:= []; [N | _] -> N =:= B(node()) end end,
+%% for: replicas
 %% What each running member lacks a replica of. A queue whose replicas do not run in their majority cannot grow.
 Lacking = fun(Up) ->
   Qs = [{T(fun() -> amqqueue:get_type(Q) end, unknown), amqqueue:get_name(Q), Reps(Q)} || VH <- rabbit_vhost:list_names(), Q <- Queues(VH)],
   Can = [{Ty, Nm, Rs} || {Ty, Nm, Rs} <- Qs, 2 * length([R || R <- Rs, lists:member(R, Up)]) > length(Rs)],
   [#{node => B(N), quorum => length([1 || {rabbit_quorum_queue, _, Rs} <- Can, not lists:member(N, Rs)]),
      streams => [#{vhost => VH, name => Nm} || {rabbit_stream_queue, {resource, VH, _, Nm}, Rs} <- Can, not lists:member(N, Rs)]} || N <- Up] end,
-First = fun(Up) -> case lists:sort([N || N <- Of, lists:member(N, Up)]) of [] -> Of =:= []; [N | _] -> N =:= B(node()) end end,
+%% for: work
 %% What others have this node do right now: a process that answers to another node, with one of these functions on its
 %% stack. It goes on when whoever asked for it has ended, and shows here then as well.
 Changes = [{rabbit, stop, stop_app}, {rabbit, start, start_app}, {rabbit, start_it, start_app}, {rabbit_mnesia, join_cluster, join_cluster}, {rabbit_db_cluster, join, join_cluster},
@@ -84,10 +90,13 @@ Marks = [{iolist_to_binary(["(", B(M), ":", B(F), "/"]), C} || {M, F, C} <- Chan
 %% A backtrace has the whole stack, current_stacktrace its eight uppermost calls.
 Work = fun() -> lists:usort([[B(C), " for ", B(node(G))] || P <- processes(), P =/= self(), {group_leader, G} <- [process_info(P, group_leader)], node(G) =/= node(),
   {backtrace, Bt} <- [process_info(P, backtrace)], {Mark, C} <- Marks, binary:match(Bt, Mark) =/= nomatch]) end,
+%% for: peers
 Peers = fun() -> {ok, {L, _}} = rabbit_peer_discovery:discover_cluster_nodes(), Bs(L) end,
+%% for: resolve
 Resolve = fun(H) -> #{host => B(H), addresses => Bs([inet:ntoa(A) || Fam <- [inet, inet6], A <- T(fun() -> {ok, As} = inet:getaddrs(H, Fam), As end, [])])} end,
 %% The addresses of the machine's own interfaces, loopback included.
 Own = fun() -> {ok, Ifs} = inet:getifaddrs(), Bs(lists:usort([inet:ntoa(A) || {_, Os} <- Ifs, {addr, A} <- Os])) end,
+%% for: overview
 %% What one member can tell of all that run, asked over the links between them.
 Rpc = fun(N, M, F, A, D) -> case T(fun() -> rpc:call(N, M, F, A, 5000) end, {badrpc, failed}) of {badrpc, _} -> D; V -> V end end,
 Listens = fun({listener, _, P, _, Ip, Port, _}) -> #{protocol => B(P), port => Port, interface => B(T(fun() -> case Ip of {_, _, _, _} -> inet:ntoa(Ip); _ -> "[" ++ inet:ntoa(Ip) ++ "]" end end, <<>>))} end,
@@ -100,12 +109,14 @@ Get = fun(K, I) when is_map(I) -> maps:get(K, I); (K, I) -> proplists:get_value(
 Overview = fun() -> #{members => [Member(N) || N <- proplists:get_value(running_nodes, St, [])],
   alarms => lists:usort([case A of {{resource_limit, Rs, N}, _} -> #{node => B(N), resource => B(Rs)}; {Rs, _} -> #{node => B(node()), resource => B(Rs)} end || A <- rabbit_alarm:get_alarms()]),
   feature_flags => maps:from_list([{B(Get(name, I)), B(Get(state, I))} || I <- rabbit_ff_extra:cli_info()])} end,
+%% for: hints
 %% Settings by which a blank node joins somebody at its start. Only their names: some of the values are secrets.
 Settings = fun(F) -> {ok, Text} = file:read_file(F), Ls = [string:trim(L) || L <- binary:split(Text, <<10>>, [global])],
   [#{file => B(F), setting => string:trim(hd(binary:split(L, <<"=">>)))} || L <- Ls, string:prefix(L, "cluster_formation.") =/= nomatch] ++
   [#{file => B(F), setting => <<"cluster_nodes">>} || L <- Ls, string:find(L, "cluster_nodes") =/= nomatch, string:prefix(L, "%") =:= nomatch, string:prefix(L, "#") =:= nomatch] end,
 Hints = fun() -> #{backend => B(T(fun() -> rabbit_peer_discovery:backend() end, <<>>)),
   settings => lists:append([T(fun() -> Settings(F) end, []) || P <- ["/etc/rabbitmq/*.conf", "/etc/rabbitmq/conf.d/*.conf", "/etc/rabbitmq/*.config"], F <- filelib:wildcard(P)])} end,
+%% for: lag
 %% How far this node's replicas are behind their leaders.
 Index = fun(P) -> case proplists:get_value(<<"Last Written">>, P, proplists:get_value(<<"Log Index">>, P, -1)) of I when is_integer(I) -> I; _ -> -1 end end,
 Quorum = fun(Q) -> {resource, VH, _, Nm} = amqqueue:get_name(Q), Ps = T(fun() -> [_ | _] = L = rabbit_quorum_queue:status(VH, Nm), L end, []),
@@ -117,14 +128,21 @@ Stream = fun(Q) -> {resource, VH, _, Nm} = amqqueue:get_name(Q), Ps = T(fun() ->
   #{vhost => VH, name => Nm, has => case Mine of [O] -> Offset(O); _ -> -3 end, leader => case Lead of [W] -> Offset(W); _ -> -3 end} end,
 Lag = fun() -> [case T(fun() -> amqqueue:get_type(Q) end, classic) of rabbit_stream_queue -> Stream(Q); _ -> Quorum(Q) end || VH <- rabbit_vhost:list_names(), Q <- Queues(VH),
   lists:member(T(fun() -> amqqueue:get_type(Q) end, classic), [rabbit_quorum_queue, quorum, rabbit_stream_queue]), lists:member(node(), Copies(Q))] end,
+%% for: all
 %% Whether the registry of feature flags may be asked. Before the boot has built it, whoever asks builds it, and then two
 %% wait for each other: on 3.10 the boot never ends, because the one it has to wait for is the one who asked.
 Askable = T(fun() -> rabbit_ff_registry:is_registry_initialized() end, false),
+%% for: flags
 %% The feature flags that the node knows, as the check of a join sees them: since 3.13 deprecated features are among them.
 Flags = fun() -> true = Askable, Reg = case X(rabbit_ff_registry_wrapper, list, 1) of true -> rabbit_ff_registry_wrapper; false -> rabbit_ff_registry end,
   On = Reg:list(enabled),
   #{applications => Bs([A || {A, _, _} <- application:loaded_applications()]),
   known => [#{name => B(N), application => B(maps:get(provided_by, P, rabbit)), kind => B(maps:get(stability, P, deprecated)), on => maps:is_key(N, On)} || {N, P} <- maps:to_list(Reg:list(all))]} end,
+%% for: all
+%% The cookie file as the node itself finds it, which is the account that has to be able to read it. These are fields of
+%% the record file_info: mode and uid.
+Cookie = T(fun() -> {ok, [[Hm]]} = init:get_argument(home), Cf = filename:join(Hm, ".erlang.cookie"), {ok, Ci} = file:read_file_info(Cf), {ok, Me} = file:read_file_info("/proc/self"),
+  #{path => B(Cf), mode => element(8, Ci) band 4095, own => element(13, Ci) =:= element(13, Me)} end, null),
 %% What the node can do, asked of the code that would do it, so that versions nobody has seen yet answer for themselves.
 Abilities = #{mnesia => X(rabbit_mnesia, status, 0),
   %% is_permitted would write a warning into the broker's log at each question.
@@ -133,7 +151,6 @@ Abilities = #{mnesia => X(rabbit_mnesia, status, 0),
 %% paused: the process that waits to start the application again after RabbitMQ stopped it itself (rabbit_node_monitor).
 R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting() end, false),
   paused => not Run andalso is_pid(whereis(rabbit_outside_app_process)),
-  lacking => case Run andalso lists:member(replicas, Want) of true -> T(fun() -> Lacking(Alive) end, error); false -> null end,
   store => case Kh of true -> khepri; _ -> mnesia end, raft_state => Raft,
   version => B(T(fun() -> rabbit:product_version() end, T(fun() -> element(2, application:get_key(rabbit, vsn)) end, <<>>))),
   otp => B(erlang:system_info(otp_release)),
@@ -141,16 +158,28 @@ R = #{node => B(node()), running => Run, booting => T(fun() -> rabbit:is_booting
   running_nodes => Bs(Alive), connected => Bs(nodes()),
   cluster_name => B(proplists:get_value(cluster_name, St, <<>>)), cluster_id => Id,
   partitions => [#{node => B(N), from => Bs(P)} || {N, P} <- proplists:get_value(partitions, St, [])],
-  cookie_hash => base64:encode(erlang:md5(atom_to_list(erlang:get_cookie()))),
+  cookie_file => Cookie, cookie_hash => base64:encode(erlang:md5(atom_to_list(erlang:get_cookie()))),
   maintenance => B(T(fun() -> rabbit_maintenance:status_local_read(node()) end, <<>>)),
   data_dir => B(T(fun() -> rabbit:data_dir() end, T(fun() -> rabbit_mnesia:dir() end, <<>>))),
   boot => B(T(fun() -> {ok, Bt} = file:read_file("/proc/sys/kernel/random/boot_id"), hd(binary:split(Bt, <<10>>)) end, <<>>)),
-  resolves => [Resolve(H) || H <- Hosts], addresses => case Hosts of [] -> []; _ -> T(Own, []) end, can => Abilities,
-  flags => case lists:member(flags, Want) of true -> T(Flags, error); false -> null end,
-  under_way => case lists:member(work, Want) of true -> [unicode:characters_to_binary(W) || W <- T(Work, [])]; false -> [] end,
-  peers => case Run andalso lists:member(peers, Want) of true -> T(Peers, error); false -> null end,
-  overview => case Run andalso lists:member(overview, Want) of true -> T(Overview, error); false -> null end,
-  hints => case lists:member(hints, Want) of true -> T(Hints, error); false -> null end,
-  lag => case Run andalso lists:member(lag, Want) of true -> T(Lag, error); false -> null end,
-  inventory => case Run andalso lists:member(inventory, Want) andalso First(Bs(Alive)) of true -> T(Inventory, error); false -> null end},
+%% for: resolve
+  resolves => [Resolve(H) || H <- Hosts], addresses => T(Own, []),
+%% for: flags
+  flags => T(Flags, error),
+%% for: work
+  under_way => [unicode:characters_to_binary(W) || W <- T(Work, [])],
+%% for: hints
+  hints => T(Hints, error),
+%% for: replicas
+  lacking => case Run of true -> T(fun() -> Lacking(Alive) end, error); false -> null end,
+%% for: peers
+  peers => case Run of true -> T(Peers, error); false -> null end,
+%% for: overview
+  overview => case Run of true -> T(Overview, error); false -> null end,
+%% for: lag
+  lag => case Run of true -> T(Lag, error); false -> null end,
+%% for: inventory
+  inventory => case Run andalso First(Bs(Alive)) of true -> T(Inventory, error); false -> null end,
+%% for: all
+  can => Abilities},
 io:put_chars(["MARKER", rabbit_json:encode(R), 10]).

@@ -5,6 +5,7 @@ import (
 	_ "embed" // the probe's expression
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +16,34 @@ var probeSource string
 // after it, on either stream, with braces in them.
 const marker = "rabbitmq-topology-probe:"
 
-var probeBody = strings.ReplaceAll(oneLine(probeSource), "MARKER", marker)
+// section is a piece of the probe, and what has to be asked for to need it; nil where it is always needed.
+type section struct {
+	asked []string
+	text  string
+}
+
+var probe = sections(strings.ReplaceAll(probeSource, "MARKER", marker))
+
+// sections takes the probe apart at its lines "%% for: NAMES".
+func sections(source string) []section {
+	all := []section{{}}
+	for line := range strings.Lines(source) {
+		names, starts := strings.CutPrefix(line, "%% for: ")
+		if !starts {
+			all[len(all)-1].text += line
+			continue
+		}
+		asked := strings.Fields(names)
+		if len(asked) == 1 && asked[0] == "all" {
+			asked = nil
+		}
+		all = append(all, section{asked: asked})
+	}
+	for i := range all {
+		all[i].text = oneLine(all[i].text)
+	}
+	return all
+}
 
 // oneLine is Erlang source without comments, as one line.
 func oneLine(source string) string {
@@ -69,6 +97,9 @@ func (a Ask) Expression() string {
 	if a.Flags {
 		want = append(want, "flags")
 	}
+	if len(a.Resolve) > 0 {
+		want = append(want, "resolve")
+	}
 	hosts := make([]string, len(a.Resolve))
 	for i, h := range a.Resolve {
 		hosts[i] = `"` + h + `"`
@@ -77,11 +108,18 @@ func (a Ask) Expression() string {
 	for i, node := range a.Of {
 		of[i] = `<<"` + node + `">>`
 	}
-	return strings.NewReplacer(
+	var parts []string
+	for _, s := range probe {
+		if s.asked == nil || slices.ContainsFunc(s.asked, func(name string) bool { return slices.Contains(want, name) }) {
+			parts = append(parts, s.text)
+		}
+	}
+	parts[0] = strings.NewReplacer(
 		"Of = OF", "Of = ["+strings.Join(of, ",")+"]",
 		"Want = WANT", "Want = ["+strings.Join(want, ",")+"]",
 		"Hosts = HOSTS", "Hosts = ["+strings.Join(hosts, ",")+"]",
-	).Replace(probeBody)
+	).Replace(parts[0])
+	return strings.Join(parts, " ")
 }
 
 // Store is the metadata store of a node.
@@ -112,6 +150,7 @@ type Status struct {
 	ClusterID    string      `json:"cluster_id"`
 	Partitions   []Partition `json:"partitions"`
 	CookieHash   string      `json:"cookie_hash"` // base64 of the MD5 of the live cookie, as erlang_cookie_hash prints it
+	CookieFile   *OwnCookie  `json:"cookie_file"` // nil when the node cannot look at it
 	Maintenance  string      `json:"maintenance"`
 	DataDir      string      `json:"data_dir"`
 	Boot         string      `json:"boot"` // the boot id of the kernel the node runs on; empty where there is none
@@ -150,6 +189,13 @@ type Status struct {
 	RawOverview  json.RawMessage `json:"overview"`
 	RawHints     json.RawMessage `json:"hints"`
 	RawLag       json.RawMessage `json:"lag"`
+}
+
+// OwnCookie is the cookie file in the home that a node has, as the node finds it.
+type OwnCookie struct {
+	Path string `json:"path"`
+	Mode uint32 `json:"mode"` // the permission bits
+	Own  bool   `json:"own"`  // it belongs to the account that the node runs as
 }
 
 // Lacking is what has no replica on a running member although it could have one.

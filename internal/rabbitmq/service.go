@@ -166,7 +166,7 @@ func (n *Node) checkCookie(ctx context.Context, home string) error {
 	if home == "" || !n.packaged() {
 		return nil
 	}
-	file := path.Join(home, ".erlang.cookie")
+	file := path.Join(home, cookieName)
 	result, err := n.host.Run(ctx, remote.Command{Args: []string{"stat", "-L", "-c", "%04a %U", file}, User: n.account(), Timeout: readTimeout})
 	if err != nil {
 		return err
@@ -182,6 +182,11 @@ func (n *Node) checkCookie(ctx context.Context, home string) error {
 		return &CookieFileError{Host: n.host.Address(), Path: file, Mode: mode, Owner: owner, Account: n.account()}
 	}
 	return nil
+}
+
+// usableIn tells whether this is the cookie file in the home of the broker's account, and Erlang takes it.
+func (c *OwnCookie) usableIn(home string) bool {
+	return c != nil && c.Own && c.Path == path.Join(home, cookieName) && ModeUsable(fmt.Sprintf("%04o", c.Mode))
 }
 
 // StartService has the broker's unit, or its start command, start it. The boot is AwaitService's to wait for. A unit that

@@ -132,6 +132,13 @@ func (t *teller) operate() {
 			b.StartService()
 			f.sleep(10 * time.Second)
 		}
+		if other := t.instead(b); other != nil { // topology's blankInstead: the product says so and leaves it
+			other.StopApp()
+			b.StartApp()
+			f.sleep(10 * time.Second)
+			other.StartApp()
+			f.sleep(10 * time.Second)
+		}
 		// A member that waits for it cannot start, and no vote is missing then. A member resource whose peer is stopped
 		// cannot know of the data there, by which another node may turn out to be the founder.
 		if _, wished := t.wish.members[name]; (!wished || t.wish.single) && !t.strayed(b) && !b.alive() {
@@ -145,6 +152,21 @@ func (t *teller) operate() {
 			f.sleep(10 * time.Second)
 		}
 	}
+}
+
+// instead gives the broker that came back blank while a stopped one, which counts it as a member, has what there is.
+func (t *teller) instead(b *Broker) *Broker {
+	t.fleet.mu.Lock()
+	defer t.fleet.mu.Unlock()
+	if b.app != stopped || !b.vm {
+		return nil
+	}
+	for _, other := range b.others() {
+		if other.runs() && len(other.members) == 1 {
+			return other
+		}
+	}
+	return nil
 }
 
 // strayed tells whether a node that shall be no member was rebuilt blank and runs, while members still list it: RabbitMQ

@@ -132,8 +132,9 @@ func (f *Fleet) strike(b *Broker, argv []string) *Fault {
 }
 
 // meets tells whether a command has the fault's word: among its words, or, for a function of Erlang, in what it evaluates.
+// "eval" is whatever evaluates something.
 func (f *Fault) meets(argv []string) bool {
-	return f.Word == "" || slices.Contains(argv, f.Word) ||
+	return f.Word == "" || slices.Contains(argv, f.Word) || f.Word == "eval" && argv[0] == erlCall ||
 		strings.Contains(f.Word, ":") && slices.ContainsFunc(argv, func(arg string) bool { return strings.Contains(arg, f.Word) })
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,6 +16,9 @@ var (
 	probeOf    = regexp.MustCompile(`Of = \[([^\]]*)\]`)
 	probeHosts = regexp.MustCompile(`Hosts = \[([^\]]*)\]`)
 )
+
+// erlCall is where Debian has the program. That of OTP 23, with 3.8, cannot fetch output.
+const erlCall = "/usr/bin/erl_call"
 
 const probeMarker = "rabbitmq-topology-probe:"
 
@@ -103,8 +107,14 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 	if slices.Contains(want, "work") {
 		underWay = append(underWay, b.underWay...)
 	}
+	var cookie any
+	if f := b.files[cookieFile]; f != nil {
+		mode, _ := strconv.ParseUint(f.mode, 8, 32)
+		cookie = map[string]any{"path": cookieFile, "mode": mode, "own": f.owner == "rabbitmq"}
+	}
 	answer := map[string]any{
-		"node": b.Name, "running": runs, "booting": b.app == booting, "store": store, "raft_state": raft, "version": b.version.Number,
+		"cookie_file": cookie,
+		"node":        b.Name, "running": runs, "booting": b.app == booting, "store": store, "raft_state": raft, "version": b.version.Number,
 		"otp": b.version.OTP, "disc": discs, "ram": rams, "last_known": lastKnown, "running_nodes": sees, "connected": b.links(), "cluster_name": name,
 		"cluster_id": id, "partitions": partitions, "cookie_hash": b.cookieHash(), "maintenance": b.maintenance(),
 		"data_dir": "/var/lib/rabbitmq/mnesia/" + b.Name, "boot": b.boot, "resolves": resolves, "under_way": underWay, "addresses": []string{"127.0.0.1", b.fleet.address(b.Name[strings.Index(b.Name, "@")+1:])}, "peers": nil, "inventory": nil,

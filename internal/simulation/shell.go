@@ -113,6 +113,8 @@ func (c call) run() reply {
 			return reply{code: 1, out: "Only root or rabbitmq should run " + program + "\n"}
 		}
 		return c.rabbitmqctl()
+	case erlCall:
+		return c.erlCall()
 	case "systemctl", "journalctl":
 		return c.systemd()
 	case "test":

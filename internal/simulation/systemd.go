@@ -15,6 +15,9 @@ func (b *Broker) facts(args []string) reply {
 	defer b.fleet.mu.Unlock()
 	var s strings.Builder
 	fmt.Fprintf(&s, "facts:cli=/usr/sbin/rabbitmqctl\nfacts:home=/var/lib/rabbitmq\nfacts:boot=%s\n", b.boot)
+	if b.version.quick() {
+		fmt.Fprintf(&s, "facts:erl_call=%s\n", erlCall)
+	}
 	load, active, sub, result := "loaded", b.unit, "running", "success"
 	if b.unitless {
 		load, active, sub = "not-found", "inactive", "dead"

@@ -30,5 +30,8 @@ func (v Version) String() string {
 // old are the versions before 4: their commands want a stopped application where newer ones stop it themselves.
 func (v Version) old() bool { return threeDigit[v.Number] }
 
+// quick tells whether its Debian has an erl_call that can fetch what was printed.
+func (v Version) quick() bool { return v.OTP != "23" }
+
 // has tells whether the version has node types at all.
 func (v Version) typed() bool { return v.Number != V43.Number }

@@ -69,6 +69,12 @@ func (p *planner) expel(node string) {
 		p.refusal.refuse(RuleDataLoss, node, "If its disk can be brought back, do that and start the node; else set allow_data_loss = true.",
 			"its host came back blank, and %s still counts %s with their only copy there", p.clusterName(), step.Loses)
 	}
+	if holds := p.holds(); holds != nil && !p.wish.AllowDataLoss {
+		if stuck := p.stuck(holds, []string{node}); len(stuck) > 0 {
+			p.refusal.refuse(RuleDataLoss, node, "If its disk can be brought back, do that and start the node; else start the members whose replicas do not work, or save what can be read, and set allow_data_loss = true.",
+				"its host came back blank, and when it is forgotten, %s", strings.Join(stuck, "; "))
+		}
+	}
 	p.add(step)
 }
 

@@ -147,16 +147,7 @@ func (p *planner) checkRemoval(gone []string, via string) {
 			p.refusal.refuse(RuleDataLoss, names, remedies(lost)+", or set allow_data_loss = true to lose them.",
 				"the only copy of %s would go", describe(lost))
 		}
-		var stuck []string
-		for _, q := range holds.stuckWithout(gone, p.willRun()) {
-			counted, up := q.countedWithout(gone, p.willRun())
-			works := "none"
-			if len(up) > 0 {
-				works = "only " + strings.Join(up, ", ")
-			}
-			stuck = append(stuck, fmt.Sprintf("%s would be left without a running majority: of the replicas on %s, %s would work", q, strings.Join(counted, ", "), works))
-		}
-		if len(stuck) > 0 {
+		if stuck := p.stuck(holds, gone); len(stuck) > 0 {
 			p.refusal.refuse(RuleDataLoss, names, "Start the members whose replicas do not work, or restart those that run, or take dead replicas off (`rabbitmq-queues shrink NODE`), or add some on running members (`rabbitmq-queues grow NODE all`, `rabbitmq-streams add_replica STREAM NODE`), or set allow_data_loss = true.",
 				"%s", strings.Join(stuck, "; "))
 		}
@@ -173,6 +164,20 @@ func (p *planner) checkRemoval(gone []string, via string) {
 	if discs == 0 && p.discJoiner() == "" {
 		p.refusal.refuse(RuleLastDisc, names, fmt.Sprintf("Make %s a disc node first.", via), "only RAM nodes would be left, and they forget everything when they all stop")
 	}
+}
+
+// stuck says which queues and streams would be left without a running majority of their replicas.
+func (p *planner) stuck(holds *Holdings, gone []string) []string {
+	var all []string
+	for _, q := range holds.stuckWithout(gone, p.willRun()) {
+		counted, up := q.countedWithout(gone, p.willRun())
+		works := "none"
+		if len(up) > 0 {
+			works = "only " + strings.Join(up, ", ")
+		}
+		all = append(all, fmt.Sprintf("%s would be left without a running majority: of the replicas on %s, %s would work", q, strings.Join(counted, ", "), works))
+	}
+	return all
 }
 
 func describe(queues []QueueGroup) string {
