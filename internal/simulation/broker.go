@@ -74,6 +74,8 @@ type Broker struct {
 	store       *metadata
 	partitioned map[string]bool
 	waitFor     map[string]bool // Mnesia: who ran when it stopped, so that it must not start without them
+	frozen      int             // how often its host stands still at once: nobody can tell it from one that is gone
+	asked       time.Time       // when the command began that it carries out
 	fresh       bool            // it never ran since it was made blank: peer discovery applies
 	unresolved  string          // a host name that it cannot resolve
 	discovers   []string        // whom its discovery configuration names

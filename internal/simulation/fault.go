@@ -316,7 +316,9 @@ func (f *Fleet) freeze(b *Broker, d time.Duration) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	b.frozen++
 	f.later(b, d, func() {
+		b.frozen--
 		f.mend(func(ends [2]string) bool { return ends[0] == b.Name || ends[1] == b.Name })
 		if b.link != nil && b.up {
 			b.link.Thaw(false)

@@ -33,6 +33,7 @@ type Fleet struct {
 	random  *rand.Rand
 	brokers map[string]*Broker // by node name
 	cut     map[[2]string]bool // pairs of nodes whose hosts do not reach each other
+	split   bool               // a host that stood still was forgotten, as one that is gone: when it goes on there are two clusters
 	held    map[[2]string]bool // pairs of nodes whose link stands although their cookies differ by now
 	faults  []*Fault
 	stores  int
@@ -161,7 +162,7 @@ func (f *Fleet) change(who string, change func()) {
 		}
 	}
 	for _, what := range slices.Sorted(maps.Keys(quorums)) {
-		if alive, still := left[what]; still && !alive && quorums[what] && (!f.consent || strings.HasPrefix(what, "metadata")) {
+		if alive, still := left[what]; still && !alive && quorums[what] && (!f.consent || strings.HasPrefix(what, "metadata")) && !f.split {
 			f.violation = append(f.violation, fmt.Sprintf("lost its quorum for good: %s, by %s", what, who))
 		}
 	}

@@ -70,6 +70,11 @@ func (c call) rabbitmqctl() reply {
 	if failed {
 		return failure
 	}
+	f.do("", func() {
+		if node.asked = c.at; c.orphan { // it outlives its process for as long as the fault says
+			node.asked = time.Now()
+		}
+	})
 	if command {
 		defer f.carriesOut(node.Name, args[0])()
 	}
@@ -396,7 +401,7 @@ func (b *Broker) forget(name string) reply {
 	case !b.lists(name):
 		return refuse("forget-not-a-member", "rabbit@rmq3", name)
 	case other.runs() && f.linked(b, other) && (b.version.Khepri || other.lists(b.Name)):
-		if time.Since(other.since) > f.real(time.Minute) { // else it began to run after the last look
+		if b.asked.Sub(other.since) > f.real(time.Minute) { // else it began to run after the last look
 			f.violation = append(f.violation, "forget of "+name+", which runs")
 		}
 		return refuse("forget-running", "rabbit@rmq3", name)
@@ -424,7 +429,9 @@ func (b *Broker) forget(name string) reply {
 			return
 		}
 		if other.runs() && other.store == b.store && other.lists(b.Name) {
-			f.violation = append(f.violation, "forgot "+name+", which runs and counts itself as a member")
+			if f.split = f.split || other.frozen > 0; !f.split {
+				f.violation = append(f.violation, "forgot "+name+", which runs and counts itself as a member")
+			}
 		}
 		if b.version.Khepri && other.vm && other.up && f.linked(b, other) && !other.lists(b.Name) {
 			return // it is asked to leave by itself, and has nothing to leave: success, and no effect (measured on 4.3)

@@ -22,6 +22,7 @@ type call struct {
 	user  string
 	argv  []string
 	stdin string
+	at    time.Time // when it came; zero is now
 	// orphan tells that its process was killed: what it had asked a node for goes on.
 	orphan bool
 }
@@ -60,7 +61,7 @@ func (b *Broker) perform(ctx context.Context, user, line, input string) outcome 
 	if err != nil {
 		return b.unknown("%v", err)
 	}
-	c := call{host: b, user: user, argv: words, stdin: input}
+	c := call{host: b, user: user, argv: words, stdin: input, at: time.Now()}
 	for {
 		switch a := c.argv; {
 		case len(a) > 1 && a[0] == "exec":
@@ -71,7 +72,7 @@ func (b *Broker) perform(ctx context.Context, user, line, input string) outcome 
 			continue
 		case len(a) > 6 && slices.Equal(a[:4], []string{"sudo", "-n", "-H", "-u"}) && a[5] == "--":
 			if f := b.fleet.strike(b, a[6:]); f != nil {
-				return f.happen(ctx, b, call{host: b, user: a[4], argv: a[6:], stdin: input})
+				return f.happen(ctx, b, call{host: b, user: a[4], argv: a[6:], stdin: input, at: c.at})
 			}
 			if b.sudoless() {
 				return outcome{reply: reply{code: 1, err: "sudo: a password is required\n"}}
