@@ -157,8 +157,16 @@ func (f *Fleet) converge(ctx context.Context, decide func(topology.Snapshot) (to
 	if err != nil {
 		return topology.Reading{}, err
 	}
+	lightly := false
 	for range patience {
 		steps, err := topology.Plan(wish, seen)
+		if lightly && (err != nil || len(steps) > 0) { // there is more to do than was planned
+			if seen, err = f.quietly(ctx, f.full(), nil); err != nil {
+				return topology.Reading{}, err
+			}
+			steps, err = topology.Plan(wish, seen)
+		}
+		lightly = false
 		var refusal *topology.Refusal
 		if errors.As(err, &refusal) && len(refusal.Startable()) > 0 {
 			steps, err = refusal.Startable(), nil
@@ -195,7 +203,11 @@ func (f *Fleet) converge(ctx context.Context, decide func(topology.Snapshot) (to
 			// It left, and may have been left stopped on purpose: it is not half way any more.
 			wish.Leaving = slices.DeleteFunc(slices.Clone(wish.Leaving), func(node string) bool { return node == batch[0].Node })
 		}
-		if seen, err = f.shown(ctx, batch); err != nil {
+		ask := f.full()
+		if lightly = len(batch) == len(steps); lightly {
+			ask = rabbitmq.Ask{Replicas: true}
+		}
+		if seen, err = f.shown(ctx, batch, ask); err != nil {
 			return topology.Reading{}, err
 		}
 	}
@@ -238,11 +250,12 @@ func (f *Fleet) do(ctx context.Context, steps []topology.Step) *StepError {
 	return nil
 }
 
-// shown looks until every step shows on every side, and returns that look, which the next plan is made from.
-func (f *Fleet) shown(ctx context.Context, steps []topology.Step) (topology.Snapshot, error) {
+// shown looks until every step shows on every side, and returns that look, which the next plan is made from: nothing but
+// the state of the nodes is asked for where none is expected.
+func (f *Fleet) shown(ctx context.Context, steps []topology.Step, ask rabbitmq.Ask) (topology.Snapshot, error) {
 	deadline := time.Now().Add(settle)
 	for {
-		seen, err := f.quietly(ctx, f.full(), nil)
+		seen, err := f.quietly(ctx, ask, nil)
 		if err != nil {
 			return nil, err
 		}
