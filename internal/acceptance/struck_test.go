@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
@@ -206,4 +207,151 @@ func leavesAndJoins(t *testing.T, rmq1, rmq2, rmq3 *lab.Host, rounds []round) {
 // tells prints how often a run was struck.
 func (s *storm) tells(what string) {
 	fmt.Printf("real hosts: %s were struck at %d moments\n", what, s.struck)
+}
+
+// Node types change, and a cluster ends, and each time something strikes.
+func TestStruckTypesAndDissolvesGoOn(t *testing.T) {
+	full(t)
+	long(t)
+	rmq1, rmq2, rmq3 := blank(t)
+	joinByHand(t, rmq2, rmq1)
+	joinByHand(t, rmq3, rmq1)
+	s := &storm{w: newWorkspace(t)}
+	three := hcl{members: entries(rmq1, rmq2, rmq3)}
+	s.w.write(three)
+	s.w.mustApply()
+	s.types(rmq1, rmq2, rmq3)
+	s.dissolves(three, rmq1, rmq2, rmq3)
+	s.tells("type changes and dissolves")
+}
+
+// types strikes changes of a node type, there and back.
+func (s *storm) types(rmq1, rmq2, rmq3 *lab.Host) {
+	if !strings.Contains("3.8 3.10 4.0", rmq1.Release().RabbitMQ) { // it has no types
+		return
+	}
+	w := s.w
+	for _, c := range []struct {
+		kind string
+		moment
+		strike
+	}{
+		{"ram", moment{"stop_app", third, false}, providerKilled()},
+		{"disc", moment{"change_cluster_node_type", third, true}, commandDelayed()},
+		{"ram", moment{"change_cluster_node_type", third, true}, connectionCut(rmq3)},
+		{"disc", moment{"change_cluster_node_type", third, false}, providerKilled()},
+		{"ram", moment{"change_cluster_node_type", third, true}, brokerKilled(rmq3)},
+		{"disc", moment{"start_app", third, true}, providerKilled()},
+	} {
+		w.tell(fmt.Sprintf("a change to %s: %s %s", c.kind, c.name, c.moment), func(t *testing.T) {
+			w.write(hcl{members: entries(rmq1, rmq2) + entry(rmq3, fmt.Sprintf("type = %q", c.kind))})
+			s.strikes(c.moment, c.strike, "apply")
+			s.goesOn(c.moment, c.strike, "apply")
+			status := clusterStatus(t, rmq1)
+			if got := len(status.RAM); got != map[string]int{"ram": 1, "disc": 0}[c.kind] || len(status.Running) != 3 {
+				t.Errorf("the cluster is %+v", status)
+			}
+			w.planIsEmpty()
+		})
+	}
+}
+
+// dissolves strikes the end of a cluster.
+func (s *storm) dissolves(three hcl, hosts ...*lab.Host) {
+	w := s.w
+	for _, c := range []struct {
+		moment
+		strike
+	}{
+		{moment{"stop_app", first, false}, providerKilled()},
+		{moment{"forget_cluster_node", first, false}, providerKilled()},
+		{moment{"reset", first, true}, commandDelayed()},
+		{moment{"start_app", first, false}, connectionCut(hosts[0])},
+	} {
+		w.tell(fmt.Sprintf("a destroy: %s %s", c.name, c.moment), func(t *testing.T) {
+			w.write(three)
+			w.mustApply()
+			areOneCluster(t, hosts...)
+			s.strikes(c.moment, c.strike, "destroy")
+			s.goesOn(c.moment, c.strike, "destroy")
+			areAlone(t, hosts...)
+			w.hasNoState()
+		})
+	}
+}
+
+// A joiner whose disk is full keeps nothing of a join, and joins once there is room.
+func TestJoinerWithAFullDisk(t *testing.T) {
+	full(t)
+	long(t)
+	rmq1, rmq2, _ := blank(t)
+	const data = "/var/lib/rabbitmq/mnesia"
+	on(t, rmq2, "sh", "-c", "systemctl stop rabbitmq-server; mount -t tmpfs -o size=64m,mode=0750,uid=$(id -u rabbitmq),gid=$(id -g rabbitmq) tmpfs "+data)
+	t.Cleanup(func() {
+		on(t, rmq2, "sh", "-c", "systemctl stop rabbitmq-server; umount -l "+data+"; systemctl reset-failed rabbitmq-server || true")
+	})
+	if err := rmq2.StartBroker(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorkspace(t)
+	w.write(hcl{members: entries(rmq1, rmq2)})
+	on(t, rmq2, "sh", "-c", "dd if=/dev/zero of="+data+"/filler bs=1M 2>/dev/null; dd if=/dev/zero of="+data+"/filler2 bs=512 2>/dev/null; df "+data)
+
+	o := w.apply()
+	t.Logf("with a full disk the apply ended with exit code %d", o.code)
+	if o.code == 1 {
+		o.shows("Unable to create the cluster", "rabbit@rmq2")
+	}
+	if p := w.plan(); p.code == 1 && !strings.Contains(p.output, "rabbit@rmq2") {
+		t.Error("the plan does not name the node")
+	}
+	on(t, rmq2, "rm", "-f", data+"/filler", data+"/filler2")
+	w.mustApply()
+	areOneCluster(t, rmq1, rmq2)
+	w.planIsEmpty()
+}
+
+// A rotation of the cookie that is struck at any of its steps is finished by the next apply, without a node going down.
+func TestStruckRotationGoesOn(t *testing.T) {
+	full(t)
+	long(t)
+	rmq1, rmq2, rmq3 := blank(t)
+	hosts := []*lab.Host{rmq1, rmq2, rmq3}
+	joinByHand(t, rmq2, rmq1)
+	joinByHand(t, rmq3, rmq1)
+	t.Cleanup(func() { // the tests after this one share a cookie
+		for _, h := range hosts {
+			writeCookie(t, h, sharedCookie)
+			on(t, h, "sh", "-c", "rm -f "+cookieFile+".*")
+		}
+	})
+	w := newWorkspace(t)
+	w.blocks(nodes(hosts...) + cookieBlocks)
+	w.wantCookie(newCookie(), 1)
+	w.mustApply()
+	version, struck := 1, 0
+	for _, step := range []struct{ word, text string }{{"umask 077", "its file is written"}, {"set_cookie", "the broker takes it"}} {
+		for _, starts := range []bool{true, false} {
+			for nth := 1; nth <= 3; nth++ {
+				w.tell(fmt.Sprintf("host %d, %s, %s", nth, step.text, map[bool]string{true: "begin", false: "end"}[starts]), func(t *testing.T) {
+					cookie := newCookie()
+					version++
+					w.wantCookie(cookie, version)
+					kind, seen := map[bool]string{true: "remote command starts", false: "remote command ended"}[starts], 0
+					w.applyKilledWhen(func(line string) bool {
+						if strings.Contains(line, kind) && strings.Contains(line, step.word) {
+							seen++
+						}
+						return seen == nth
+					})
+					struck++
+					w.mustApply()
+					haveCookie(t, cookie, hosts...)
+					areOneCluster(t, hosts...)
+				})
+			}
+		}
+	}
+	w.planIsEmpty()
+	fmt.Printf("real hosts: rotations were struck at %d moments\n", struck)
 }
