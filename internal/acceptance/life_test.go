@@ -103,6 +103,7 @@ func TestClusterLifeOnEveryVersion(t *testing.T) {
 	})
 
 	w.tell("a destroy leaves every node alone, and the last one with its data", func(t *testing.T) {
+		w.run("plan", "-no-color", "-destroy").shows(rmq1.NodeName()+" stays, alone and with all that the cluster holds", "take "+rmq2.NodeName()+" out of")
 		w.mustDestroy()
 		areAlone(t, rmq1, rmq2, rmq3)
 		if !slices.Contains(vhosts(t, rmq1), "kept") {

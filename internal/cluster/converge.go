@@ -58,15 +58,19 @@ func (f *Fleet) Preview(ctx context.Context, wish topology.Wish) ([]topology.Ste
 	return topology.Plan(wish, seen)
 }
 
-// PreviewDissolve is Preview for Dissolve.
-func (f *Fleet) PreviewDissolve(ctx context.Context, wish topology.Wish) ([]topology.Step, error) {
+// PreviewDissolve is Preview for Dissolve. It also gives the member that would stay, once that is decided.
+func (f *Fleet) PreviewDissolve(ctx context.Context, wish topology.Wish) (stays string, steps []topology.Step, err error) {
 	seen := f.look(ctx, f.full()).Snapshot
 	f.Memory.plannedFrom(f.places(), seen)
 	last, ok := topology.Dissolve(wish, seen)
 	if !ok {
-		return nil, &NobodyRunsError{Nodes: told(seen)}
+		return "", nil, &NobodyRunsError{Nodes: told(seen)}
 	}
-	return topology.Plan(last, seen)
+	for node := range last.Members {
+		stays = node // it is one
+	}
+	steps, err = topology.Plan(last, seen)
+	return stays, steps, err
 }
 
 // Dissolve takes all members but one out of their cluster, and leaves that one with its data. It returns those of the

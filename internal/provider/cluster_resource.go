@@ -198,7 +198,10 @@ func (r *clusterResource) foreseeDestroy(ctx context.Context, req resource.Modif
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	steps, err := fleet.PreviewDissolve(ctx, state.wish(members, nil))
+	stays, steps, err := fleet.PreviewDissolve(ctx, state.wish(members, nil))
+	if stays != "" {
+		resp.Diagnostics.AddWarning(stays+" stays, alone and with all that the cluster holds", "Of the members that run it has copies of the most queues. The others leave through it, one at a time, and end blank and alone.")
+	}
 	foresee(&resp.Diagnostics, "dissolve the cluster", false, steps, err)
 }
 
