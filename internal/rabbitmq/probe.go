@@ -346,7 +346,15 @@ func (s Status) Members() []string {
 // MetadataMajority tells whether this node's metadata store can take writes. On Mnesia there is no such thing as a
 // majority, and a node that runs can.
 func (s Status) MetadataMajority() bool {
-	// 4.3: a member without majority reads pre_vote, or candidate for a moment; every read still answers from stale
-	// local data with exit code 0 (measured).
-	return s.RaftState != "pre_vote" && s.RaftState != "candidate"
+	switch s.RaftState {
+	case "": // Mnesia, or a node that does not run
+		return true
+	case "pre_vote", "candidate":
+		// A member without majority, the latter for a moment; every read still answers from stale local data with exit
+		// code 0 (measured).
+		return false
+	}
+	// A leader that all others are gone from goes on as leader. It takes a join, reports success and never commits it: the
+	// joiner is wiped, and its start fails after five minutes (measured on 4.3).
+	return 2*len(s.RunningNodes) > len(s.Members())
 }

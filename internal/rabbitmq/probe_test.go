@@ -236,3 +236,22 @@ func FuzzProbeBetweenNoise(f *testing.F) {
 		}
 	})
 }
+
+// A leader goes on calling itself one when all others are gone, so that its word alone is no proof of a majority.
+func TestMajorityIsCountedAndAsked(t *testing.T) {
+	three := []string{"rabbit@rmq1", "rabbit@rmq2", "rabbit@rmq3"}
+	for _, c := range []struct {
+		state string
+		sees  int
+		want  bool
+	}{
+		{"leader", 3, true}, {"leader", 2, true}, {"leader", 1, false}, {"follower", 2, true},
+		{"pre_vote", 1, false}, {"candidate", 2, false}, // whose links are there, and whose leader is not yet
+		{"", 1, true}, // Mnesia
+	} {
+		s := Status{RaftState: c.state, Disc: three, RunningNodes: three[:c.sees]}
+		if got := s.MetadataMajority(); got != c.want {
+			t.Errorf("%q that sees %d of 3: %t", c.state, c.sees, got)
+		}
+	}
+}

@@ -80,7 +80,10 @@ func (b *Broker) probe(want, of, hosts []string) map[string]any {
 		sees = slices.DeleteFunc(sees, func(name string) bool { return !b.fleet.brokers[name].lists(b.Name) })
 		if b.version.Khepri {
 			raft = "follower"
-			if !b.majority() {
+			switch {
+			case slices.Min(slices.Collect(maps.Keys(b.members))) == b.Name:
+				raft = "leader" // which it stays without a majority (measured)
+			case !b.majority():
 				raft = "pre_vote"
 			}
 		}

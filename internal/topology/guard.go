@@ -19,14 +19,14 @@ func (p *planner) guard() {
 	// What is planned to start may bring the majority back; everything is looked at again after it.
 	if p.seen[p.seed()].NoMajority && !p.steps[0].Starts() {
 		p.refusal.refuse(RuleMajority, p.seed(), "Start the members that are down first: `rabbitmq-diagnostics metadata_store_status` tells who is there.",
-			"its metadata store has no leader, so no change would succeed and every read may be stale")
+			"it does not see more than half of the members, so its metadata store can take no change, and what it says may be stale")
 		return
 	}
 	p.guardMajority()
 }
 
-// guardMajority plays the removals through: at each one more than half of the members must run, before and after.
-// Nothing switches this off.
+// guardMajority plays the steps through: at each one that changes what the metadata store holds more than half of the
+// members must run, before and after. Nothing switches this off.
 func (p *planner) guardMajority() {
 	if !p.base.Khepri {
 		return
@@ -38,15 +38,18 @@ func (p *planner) guardMajority() {
 			if p.base.has(step.Node) {
 				running++
 			}
-		case Join:
-			members++
-			running++
-		case Forget, Expel:
+		case Join, Grow, Forget, Expel, SetName:
 			if running <= members/2 {
 				p.refuseMajority(step, members, running)
 				return
 			}
-			members--
+			switch step.Kind {
+			case Join:
+				members++
+				running++
+			case Forget, Expel:
+				members--
+			}
 		case Leave:
 			if members > 1 && running-1 <= (members-1)/2 { // without a majority now there is none without it either
 				p.refuseMajority(step, members, running)
