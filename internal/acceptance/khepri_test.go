@@ -139,9 +139,9 @@ func TestKhepriLosesItsMajorityMidwayOnEveryVersion(t *testing.T) {
 	w.mustApply()
 	ctl(t, rmq1, "add_vhost", "kept")
 
-	w.tell("of a leave, after the leaver stopped", func(t *testing.T) {
+	w.tell("of a leave, while the leaver stops", func(t *testing.T) {
 		write("", rmq1, rmq2)
-		o := w.applyStruck(moment{"stop_app", third, false}, func(ctx context.Context) error { return rmq2.KillBroker(ctx) })
+		o := w.applyStruck(moment{"stop_app", first, true}, rmq2.KillBroker) // which a peer asks for
 		o.fails("could not take rabbit@rmq3 out of orders", "Afterwards:", "apply again")
 		w.planShows("start the service of rabbit@rmq2")
 		w.mustApply()
@@ -153,7 +153,7 @@ func TestKhepriLosesItsMajorityMidwayOnEveryVersion(t *testing.T) {
 
 	w.tell("of a join, when it is asked for", func(t *testing.T) {
 		write("", rmq1, rmq2, rmq3)
-		o := w.applyStruck(moment{"join_cluster", third, true}, func(ctx context.Context) error { return rmq2.KillBroker(ctx) })
+		o := w.applyStruck(moment{"join_cluster", third, true}, rmq2.KillBroker)
 		o.fails("could not join rabbit@rmq3 to orders", "Afterwards:", "apply again")
 		w.planShows("start the service of rabbit@rmq2")
 		w.mustApply()

@@ -3,10 +3,12 @@
 package acceptance
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab"
 )
@@ -80,7 +82,15 @@ func TestDeadHostIsReplacedOnEveryVersion(t *testing.T) {
 // addHost adds a host to the lab until the test ends.
 func addHost(t *testing.T, name string) *lab.Host {
 	t.Helper()
-	h, err := suite.lab.AddHost(t.Context(), lab.HostSpec{Name: name})
+	return addHostAs(t, lab.HostSpec{Name: name})
+}
+
+// addHostAs adds a host of another release, under another node name, or with IPv6 only.
+func addHostAs(t *testing.T, spec lab.HostSpec) *lab.Host {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute) // its image may have to be built
+	defer cancel()
+	h, err := suite.lab.AddHost(ctx, spec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -298,6 +298,17 @@ func (f *Fleet) leave(ctx context.Context, peer *rabbitmq.Node, step topology.St
 	if err := leaver.StopApp(ctx); err != nil {
 		return err
 	}
+	// The others may be gone since the last look. A leader that is alone forgets all the same and reports success (measured
+	// on 4.3), and the vote that would have kept the majority is lost.
+	if rabbitmq.CapabilitiesOf(status).NeedsMajority {
+		left, err := peer.Status(ctx, rabbitmq.Ask{})
+		if err == nil && !left.KeepsMajorityWithout(step.Node) {
+			err = fmt.Errorf("the majority of the other members was lost just now (%s sees %s running); %s was not taken out, because its vote is needed", step.Via, strings.Join(left.RunningNodes, ", "), step.Node)
+		}
+		if err != nil {
+			return f.startAgain(ctx, leaver, err)
+		}
+	}
 	if err := peer.ForgetClusterNode(ctx, step.Node); err != nil {
 		// Most likely still a member, so it goes back to work; but not while the peer may yet forget it.
 		return f.startAgain(ctx, leaver, err, peer)

@@ -356,5 +356,23 @@ func (s Status) MetadataMajority() bool {
 	}
 	// A leader that all others are gone from goes on as leader. It takes a join, reports success and never commits it: the
 	// joiner is wiped, and its start fails after five minutes (measured on 4.3).
-	return 2*len(s.RunningNodes) > len(s.Members())
+	return s.majority(s.Members())
+}
+
+// KeepsMajorityWithout tells whether more than half of the other members run, so that the metadata store goes on without
+// this one.
+func (s Status) KeepsMajorityWithout(node string) bool {
+	others := slices.DeleteFunc(s.Members(), func(member string) bool { return member == node })
+	return s.Store != Khepri || s.majority(others)
+}
+
+// majority tells whether this node sees more than half of some members running.
+func (s Status) majority(members []string) bool {
+	running := 0
+	for _, member := range members {
+		if slices.Contains(s.RunningNodes, member) {
+			running++
+		}
+	}
+	return 2*running > len(members)
 }

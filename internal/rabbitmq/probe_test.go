@@ -254,4 +254,20 @@ func TestMajorityIsCountedAndAsked(t *testing.T) {
 			t.Errorf("%q that sees %d of 3: %t", c.state, c.sees, got)
 		}
 	}
+
+	// rmq3 leaves, and may be seen running or not.
+	for _, c := range []struct {
+		store   Store
+		members []string
+		sees    []string
+		want    bool
+	}{
+		{Khepri, three, three[:2], true}, {Khepri, three, three[:1], false}, {Khepri, three, []string{three[0], three[2]}, false},
+		{Khepri, three[1:], three[1:2], true}, {Mnesia, three, three[:1], true},
+	} {
+		s := Status{Store: c.store, Disc: c.members, RunningNodes: c.sees}
+		if got := s.KeepsMajorityWithout("rabbit@rmq3"); got != c.want {
+			t.Errorf("%s: %v that sees %v: %t", c.store, c.members, c.sees, got)
+		}
+	}
 }
