@@ -92,11 +92,15 @@ func (h *Host) settings() string {
 	if _, host, _ := strings.Cut(h.node, "@"); strings.Contains(host, ".") {
 		lines += "USE_LONGNAME=true\n"
 	}
-	if h.ipv6 {
-		lines += "SERVER_ADDITIONAL_ERL_ARGS=\"$SERVER_ADDITIONAL_ERL_ARGS -proto_dist inet6_tcp\"\nCTL_ERL_ARGS=\"-proto_dist inet6_tcp\"\n"
+	if h.ipv6 { // as RabbitMQ's networking guide has it
+		lines += "SERVER_ADDITIONAL_ERL_ARGS=\"$SERVER_ADDITIONAL_ERL_ARGS -kernel inetrc '" + inetrc + "' -proto_dist inet6_tcp\"\nCTL_ERL_ARGS=\"-proto_dist inet6_tcp\"\n"
 	}
 	return lines
 }
+
+// inetrc is where a host with IPv6 only has Erlang look names up as IPv6 addresses: before it starts, a broker asks for
+// itself by its name.
+const inetrc = "/etc/rabbitmq/erl_inetrc"
 
 // HostKey is its SSH host key as a line of authorized_keys has it.
 func (h *Host) HostKey() string {
@@ -211,6 +215,12 @@ func (h *Host) writeSettings() error {
 			return err
 		}
 		if err := h.WriteFile(dir+"/rabbitmq-env.conf", append(text, settings...), 0o644, "root"); err != nil {
+			return err
+		}
+		if !h.ipv6 {
+			continue
+		}
+		if err := h.WriteFile(filepath.Join(dir, filepath.Base(inetrc)), []byte("{inet6, true}.\n"), 0o644, "root"); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 # What a host says about its broker before any rabbitmqctl runs: one exec, no privileges, a few milliseconds. Most of what
 # it takes is starting programs, so that the shell itself does what it can.
-# $1 is the program that stands for rabbitmqctl, $2 the systemd unit, or nothing where commands start the broker.
+# $1 is the program that stands for rabbitmqctl, $2 the systemd unit, or nothing where commands start the broker, $3 the host
+# part of the node's name, or nothing where the broker is not one of the host's own processes.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin"
 echo "facts:cli=$(command -v "$1")"
 account=$(getent passwd rabbitmq 2>/dev/null)
@@ -19,7 +20,21 @@ if [ -z "$2" ]; then
     epmd -names 2>/dev/null | sed -n 's/^name \(.*\) at port .*/facts:registered=\1/p'
   fi
 elif command -v systemctl >/dev/null 2>&1; then
-  systemctl show "$2" -p LoadState -p ActiveState -p SubState -p Result 2>/dev/null | while read -r line; do echo "facts:unit.$line"; done
+  unit=$(systemctl show "$2" -p LoadState -p ActiveState -p SubState -p Result 2>/dev/null)
+  echo "$unit" | while read -r line; do echo "facts:unit.$line"; done
+  case $unit in
+  *ActiveState=inactive* | *ActiveState=failed*)
+    # No broker of this host's runs, where that can be seen (hidepid hides processes), and the node would be this host's:
+    # then nobody needs to be asked. With IPv6 only rabbitmqctl tries for 50 seconds to reach one that is down, and then says
+    # that its host does not resolve (measured).
+    if [ -n "$3" ] && [ -n "$(ps -o pid= -p 1 2>/dev/null)" ] && ! ps -eo args= | grep -q '[b]eam.* -s rabbit boot'; then
+      own=" 127.0.0.1 127.0.1.1 ::1 $(hostname -I 2>/dev/null) "
+      for address in $(getent ahosts "$3" 2>/dev/null | sed 's/ .*//'); do
+        case "$own" in *" $address "*) echo "facts:idle=1"; break ;; esac
+      done
+    fi
+    ;;
+  esac
 fi
 # A rabbitmqctl that somebody's connection lost goes on (measured): its name stands at the end of the VM's arguments.
 ps -eo args= 2>/dev/null | sed -n 's/^.*beam.* -extra [^ ]*\/\(rabbitmq[a-z-]* .*\)$/facts:cli_running=\1/p'

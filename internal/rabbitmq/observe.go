@@ -53,6 +53,9 @@ func (n *Node) Observe(ctx context.Context, ask Ask) (Observation, error) {
 			return o, err
 		}
 	}
+	if !quick && facts.Idle {
+		return o, nil
+	}
 	if !quick {
 		status, err = n.statusByCLI(ctx, ask)
 	}
@@ -84,7 +87,7 @@ func (n *Node) Observe(ctx context.Context, ask Ask) (Observation, error) {
 // others. A node that is down carries out nothing.
 func (n *Node) Doing(ctx context.Context) ([]string, error) {
 	facts, err := n.Facts(ctx)
-	if err != nil || len(facts.Running) > 0 {
+	if err != nil || len(facts.Running) > 0 || facts.Idle {
 		return facts.Running, err
 	}
 	status, err := n.Status(ctx, Ask{Work: true})

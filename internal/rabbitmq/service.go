@@ -23,6 +23,8 @@ type Facts struct {
 	Boot    string   // the kernel's boot id, which tells machines apart
 	Unit    Unit     // the broker's systemd unit
 	Running []string // commands of RabbitMQ's CLI tools that run right now and change something
+	// Idle tells that the node's name is that of this very host, its unit is at rest and no broker runs on it.
+	Idle bool
 	// EpmdAsked tells that the host's port mapper was asked, which is done where no unit tells of the broker.
 	EpmdAsked  bool
 	Registered []string // the nodes that it knows, without their host
@@ -55,7 +57,11 @@ var changing = []string{
 
 // Facts reads the host's own state.
 func (n *Node) Facts(ctx context.Context) (Facts, error) {
-	result, err := n.host.Script(ctx, "", factsScript, n.config.CLI[0], n.config.Service)
+	own := ""
+	if n.packaged() {
+		own = HostPart(n.config.Name)
+	}
+	result, err := n.host.Script(ctx, "", factsScript, n.config.CLI[0], n.config.Service, own)
 	if err != nil {
 		return Facts{}, err
 	}
@@ -99,6 +105,8 @@ func parseFacts(out, address string) (Facts, error) {
 				}
 				f.Running = append(f.Running, value)
 			}
+		case "idle":
+			f.Idle = true
 		case "epmd":
 			f.EpmdAsked = true
 		case "registered":

@@ -126,6 +126,7 @@ func TestObservedHostHasToBeTheNodesOwnWithACookie(t *testing.T) {
 		"no cookie":            {factsOfHost, answering{err: "stat: cannot statx: No such file or directory\n", code: 1}, wordOfNode, "is missing", false},
 		"a cookie for all":     {factsOfHost, answering{out: "0644 rabbitmq\n"}, wordOfNode, "has mode 0644", false},
 		"another's cookie":     {factsOfHost, answering{out: "0400 root\n"}, wordOfNode, "belongs to root", false},
+		"nothing runs there":   {strings.Replace(factsOfHost, "facts:end", "facts:idle=1\nfacts:end", 1), answering{out: "0400 rabbitmq\n"}, wordOfNode, "", false},
 		"facts that end early": {strings.TrimSuffix(factsOfHost, "facts:end=1\n"), answering{}, wordOfNode, "ended early", false},
 	} {
 		h := told{lines: &[]string{}, answers: map[string]answering{"sh -s": {out: c.facts}, "stat -L": c.stat, "eval": {out: c.word}}}

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// facts is what the product's first script prints.
+// facts is what the product's first script prints, where it cannot see that no broker runs.
 func (b *Broker) facts(args []string) reply {
-	if len(args) != 2 || args[0] != "rabbitmqctl" || args[1] != "rabbitmq-server" {
+	if len(args) != 3 || args[0] != "rabbitmqctl" || args[1] != "rabbitmq-server" {
 		return b.unknown("facts of %v", args).reply
 	}
 	b.fleet.mu.Lock()
