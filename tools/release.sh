@@ -28,7 +28,8 @@ manifests=$(grep -c '_manifest.json$' "$sums")
 zips=$(grep -c '\.zip$' "$sums")
 [ "$manifests" = 1 ] || { echo "SHA256SUMS has $manifests manifests" >&2; exit 1; }
 for zip in terraform-provider-rabbitmq_*.zip; do
-	unzip -l "$zip" | grep -q ' terraform-provider-rabbitmq_v[^ ]*$' || { echo "$zip has no program of the right name in it" >&2; exit 1; }
+	# Without -q: grep would end first, and unzip with a broken pipe.
+	unzip -Z1 "$zip" | grep '^terraform-provider-rabbitmq_v' >/dev/null || { echo "$zip has no program of the right name in it" >&2; exit 1; }
 done
 grep -q '"bomFormat": "CycloneDX"' sbom.cdx.json
 echo "$zips platforms, a manifest, SHA256SUMS and an SBOM are in dist/"
