@@ -20,7 +20,7 @@ var others = map[lab.Release]lab.Release{
 func TestMixedVersionsOnEveryVersion(t *testing.T) {
 	everyVersion(t)
 	long(t)
-	rmq1, rmq2, _ := blank(t)
+	rmq1, rmq2, rmq3 := blank(t)
 	other := addHostAs(t, lab.HostSpec{Name: "other", Release: others[suite.lab.Release()]})
 	w := newWorkspace(t)
 	w.write(hcl{members: entries(rmq1, rmq2)})
@@ -39,20 +39,22 @@ func TestMixedVersionsOnEveryVersion(t *testing.T) {
 
 	w.tell("the other way round as well", func(t *testing.T) {
 		w := newWorkspace(t)
-		w.write(hcl{members: entries(other, rmq1, rmq2), attributes: "allow_data_loss = true"})
-		w.refuses("the versions do not fit together")
-		areOneCluster(t, rmq1, rmq2)
+		w.write(hcl{members: entries(other, rmq3), attributes: "allow_data_loss = true"}) // the one that holds data is built on
+		w.refuses("the versions do not fit together", "rabbit@rmq3: it runs RabbitMQ")
+		areAlone(t, other, rmq3)
 	})
 
-	w.tell("which is what RabbitMQ finds", func(t *testing.T) {
-		ctl(t, other, "stop_app")
-		ctx, cancel := bounded(t)
-		defer cancel()
-		out, err := other.Rabbitmqctl(ctx, "join_cluster", rmq1.NodeName())
-		if err == nil {
-			t.Errorf("it joined: %s", out)
-		} else if !strings.Contains(err.Error(), "incompatible_feature_flags") {
-			t.Errorf("it was refused for another reason: %v", err)
+	w.tell("which is what RabbitMQ finds, both ways", func(t *testing.T) {
+		for _, c := range []struct{ joiner, seed *lab.Host }{{rmq3, other}, {other, rmq1}} {
+			ctl(t, c.joiner, "stop_app")
+			ctx, cancel := bounded(t)
+			defer cancel()
+			out, err := c.joiner.Rabbitmqctl(ctx, "join_cluster", c.seed.NodeName())
+			if err == nil {
+				t.Errorf("%s joined: %s", c.joiner.Name(), out)
+			} else if !strings.Contains(err.Error(), "incompatible_feature_flags") {
+				t.Errorf("%s was refused for another reason: %v", c.joiner.Name(), err)
+			}
 		}
 	})
 }
