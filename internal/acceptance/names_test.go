@@ -72,7 +72,7 @@ func TestNamesAndAddressesOnEveryVersion(t *testing.T) {
 		})
 	}
 
-	w.tell("they are imported, and read by the data sources", func(t *testing.T) {
+	w.tell("they are imported, and read by the data sources", func(*testing.T) {
 		w.write(hcl{members: entries(one, two), attributes: named})
 		w.mustForget()
 		w.write(hcl{members: entries(one, two), attributes: named, more: fmt.Sprintf(`
