@@ -310,8 +310,7 @@ func (f *Fleet) leave(ctx context.Context, peer *rabbitmq.Node, step topology.St
 		}
 	}
 	if err := peer.ForgetClusterNode(ctx, step.Node); err != nil {
-		// Most likely still a member, so it goes back to work; but not while the peer may yet forget it.
-		return f.startAgain(ctx, leaver, err, peer)
+		return f.stillMember(ctx, peer, leaver, err)
 	}
 	if err := leaver.Reset(ctx); err != nil {
 		return err
@@ -331,6 +330,20 @@ func (f *Fleet) leave(ctx context.Context, peer *rabbitmq.Node, step topology.St
 		return fmt.Errorf("%s was taken out and reset, and is a member again of a cluster with %s: something on its host makes it join", step.Node, strings.Join(after.Members(), ", "))
 	}
 	return nil
+}
+
+// stillMember brings a leaver back to work that its peer did not forget, once it is sure that it does not do so any more.
+// One that it forgot all the same could not start: the next run resets it.
+func (f *Fleet) stillMember(ctx context.Context, peer, leaver *rabbitmq.Node, err error) error {
+	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), recovery)
+	defer cancel()
+	if asked := f.awaitQuiet(waiting, peer); asked != nil {
+		return errors.Join(err, fmt.Errorf("%s was not started again: %w", leaver.Name(), asked))
+	}
+	if status, asked := peer.Status(waiting, rabbitmq.Ask{}); asked == nil && !slices.Contains(status.Members(), leaver.Name()) {
+		return errors.Join(err, fmt.Errorf("%s was forgotten all the same; the next apply resets and starts it", leaver.Name()))
+	}
+	return f.startAgain(ctx, leaver, err)
 }
 
 func list(members map[string]topology.Type) string {

@@ -107,7 +107,7 @@ func (t *teller) hopeless() bool {
 		}
 		// Mnesia: whom it wants to start with was rebuilt, or forgot it while it was off. Its data directory must go.
 		for _, other := range b.others() {
-			if !b.version.Khepri && b.unit != "active" && other.runs() && !other.lists(name) {
+			if !b.version.Khepri && b.unit != "active" && !other.lists(name) {
 				return true
 			}
 		}
