@@ -50,7 +50,6 @@ var unrecorded = map[string][]string{
 	"3.8.9":        {"rejoin", "join-target-app_stopped-after", "forget-stopped-replicas"},
 	"4.0.5":        {"rejoin", "join-target-app_stopped-after", "forget-stopped-replicas"},
 	"4.0.5-khepri": {"start_app-forgotten", "forget-stopped-replicas", "cookie-mode-open-ping"},
-	"4.3.6":        {"rejoin", "join-target-app_stopped-after", "forget-stopped-replicas"},
 }
 
 // recording is what one version printed.
