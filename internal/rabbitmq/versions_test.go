@@ -47,9 +47,8 @@ var proofs = []struct {
 
 // unrecorded are the recordings that nobody has made yet: internal/lab/cmd/record makes them.
 var unrecorded = map[string][]string{
-	"3.8.9":        {"rejoin", "join-target-app_stopped-after", "forget-stopped-replicas"},
-	"4.0.5":        {"rejoin", "join-target-app_stopped-after", "forget-stopped-replicas"},
-	"4.0.5-khepri": {"start_app-forgotten", "forget-stopped-replicas", "cookie-mode-open-ping"},
+	"3.8.9": {"rejoin", "join-target-app_stopped-after", "forget-stopped-replicas"},
+	"4.0.5": {"rejoin", "join-target-app_stopped-after", "forget-stopped-replicas"},
 }
 
 // recording is what one version printed.
