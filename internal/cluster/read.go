@@ -24,17 +24,11 @@ func (f *Fleet) Read(ctx context.Context, known map[string]topology.Type, replic
 // ReadMember says whether node is a member, as topology.ReadMember. All members of one cluster share the look.
 func (f *Fleet) ReadMember(ctx context.Context, node string, peers []string, replicas bool) (m topology.Member, r topology.Reading, found bool, err error) {
 	seen := f.glanced(ctx, rabbitmq.Ask{Replicas: replicas}, func(seen topology.Snapshot) bool { return shows(node, seen) })
-	if allAlone(seen) { // whose cluster the others are to join depends on who holds data, as in the plan
+	if len(seen.Clusters()) > 1 { // which of them is the one to be in may depend on who holds data, as in the plan
 		ask := rabbitmq.Ask{Replicas: replicas, Inventory: true, Of: f.names()}
 		seen = f.Memory.share(ctx, fmt.Sprintf("look %+v", ask), f.places(), func(ctx context.Context) topology.Snapshot { return f.look(ctx, ask).Snapshot })
 	}
 	return topology.ReadMember(node, peers, seen)
-}
-
-// allAlone tells whether several nodes run, and none of them with another one.
-func allAlone(seen topology.Snapshot) bool {
-	clusters := seen.Clusters()
-	return len(clusters) > 1 && !slices.ContainsFunc(clusters, func(c topology.Cluster) bool { return len(c.Members) > 1 })
 }
 
 // glanced glances, and asks every node unless that is enough, or nobody of them runs, which a glance finds out by asking

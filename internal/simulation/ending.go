@@ -132,6 +132,9 @@ func (t *teller) operate() {
 			b.StartService()
 			f.sleep(10 * time.Second)
 		}
+		if t.outcast(b) { // it runs, so that nobody can tell which side is right
+			b.LeaveByHand()
+		}
 		if other := t.instead(b); other != nil { // topology's blankInstead: the product says so and leaves it
 			other.StopApp()
 			b.StartApp()
@@ -152,6 +155,13 @@ func (t *teller) operate() {
 			f.sleep(10 * time.Second)
 		}
 	}
+}
+
+// outcast tells whether a broker runs that lists others which have forgotten it.
+func (t *teller) outcast(b *Broker) bool {
+	t.fleet.mu.Lock()
+	defer t.fleet.mu.Unlock()
+	return b.runs() && len(b.peers()) == 1 && slices.ContainsFunc(b.others(), func(o *Broker) bool { return o.runs() && o.store == b.store && len(o.members) > 1 && !o.lists(b.Name) })
 }
 
 // instead gives the broker that came back blank while a stopped one, which counts it as a member, has what there is.

@@ -18,11 +18,27 @@ func (p *planner) guard() {
 	}
 	// What is planned to start may bring the majority back; everything is looked at again after it.
 	if p.seen[p.seed()].NoMajority && !p.steps[0].Starts() {
+		if node := p.estranged(); node != "" {
+			p.refusal.refuse(RuleCookie, node, "Give both the same cookie, for example with rabbitmq_erlang_cookie; it goes on to boot then.",
+				"it runs with cookie hash %s, and %s with %s, which misses it for a majority", p.seen[node].CookieHash, p.seed(), p.seen[p.seed()].CookieHash)
+			return
+		}
 		p.refusal.refuse(RuleMajority, p.seed(), "Start the members that are down first: `rabbitmq-diagnostics metadata_store_status` tells who is there.",
 			"it does not see more than half of the members, so its metadata store can take no change, and what it says may be stale")
 		return
 	}
 	p.guardMajority()
+}
+
+// estranged gives a member whose Erlang node is up with another cookie than the seed's: a rotation was cut short, and it
+// was started again since.
+func (p *planner) estranged() string {
+	for _, node := range sortedKeys(p.base.Members) {
+		if hash := p.seen[node].CookieHash; hash != "" && hash != p.seen[p.seed()].CookieHash {
+			return node
+		}
+	}
+	return ""
 }
 
 // guardMajority plays the steps through: at each one that changes what the metadata store holds more than half of the
