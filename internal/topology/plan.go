@@ -110,7 +110,8 @@ func (p *planner) clusterName() string {
 // needs no word of its own.
 func (p *planner) inspect() {
 	for _, node := range p.wish.names() {
-		if p.unread(node) && !(p.based && p.base.has(node) && p.base.Runs(node)) {
+		runs := p.based && p.base.has(node) && p.base.Runs(node)
+		if p.unread(node) && !runs {
 			p.refusal.Reasons = append(p.refusal.Reasons, p.unseen(node))
 		}
 	}
