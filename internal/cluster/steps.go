@@ -37,7 +37,7 @@ func (f *Fleet) carryOut(ctx context.Context, step topology.Step) error {
 	case topology.Await:
 		return f.telling(ctx, node, func() error { return f.awaitBoot(ctx, node) })
 	case topology.Reset:
-		return node.Reset(ctx)
+		return f.reset(ctx, node)
 	case topology.SetName:
 		return node.SetClusterName(ctx, step.Name)
 	}
@@ -116,6 +116,17 @@ func (f *Fleet) stopped(ctx context.Context, node *rabbitmq.Node, do func() erro
 		return node.StartApp(ctx)
 	}
 	return f.startAgain(ctx, node, err, asked...)
+}
+
+// reset wipes a node that its cluster has forgotten. A Mnesia node connects to those that it remembers for that, and fails
+// when one of them has been reset since: its schema is another one (measured on 3.10). There is nobody left to tell then.
+func (f *Fleet) reset(ctx context.Context, node *rabbitmq.Node) error {
+	err := node.Reset(ctx)
+	if !rabbitmq.IsKind(err, rabbitmq.SchemaApart) {
+		return err
+	}
+	f.Report(ctx, fmt.Sprintf("resetting %s without the members that it remembers, because one of them was reset since", node.Name()))
+	return node.ForceReset(ctx)
 }
 
 // expel has a member forget the old holder of a name whose host came back blank. Peers refuse that while its application

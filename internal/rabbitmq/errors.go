@@ -30,6 +30,7 @@ const (
 	Minority           Kind = "the metadata store has no majority"
 	Timeout            Kind = "RabbitMQ gave up waiting"
 	LastDiscNode       Kind = "it is the last disc node"
+	SchemaApart        Kind = "its metadata and that of a member that it remembers do not fit together"
 	Self               Kind = "a node cannot join itself"
 	NotSupported       Kind = "this version of RabbitMQ does not have it"
 	BadArgument        Kind = "RabbitMQ does not accept the argument"
@@ -115,6 +116,7 @@ var signs = []struct {
 	{"unable to perform an operation on node", NodeDown},
 	{"must be stopped with", StillRunning},
 	{"not_a_cluster_node", NotAMember},
+	{"cannot_start_mnesia", SchemaApart},
 	{"resetting_only_disc_node", LastDiscNode},
 	{"clustering_only_disc_node", LastDiscNode},
 	{"Last replica", LastDiscNode},

@@ -198,6 +198,11 @@ func (n *Node) Reset(ctx context.Context) error {
 	return n.change(ctx, n.tool("rabbitmqctl", "reset")...)
 }
 
+// ForceReset wipes the node, whose application is stopped, without a word to the members that it remembers. On Mnesia alone.
+func (n *Node) ForceReset(ctx context.Context) error {
+	return n.change(ctx, n.tool("rabbitmqctl", "force_reset")...)
+}
+
 // ChangeType makes this member, whose application is stopped, a disc or a RAM node. It rejoins to do so.
 func (n *Node) ChangeType(ctx context.Context, ram bool) error {
 	kind := "disc"

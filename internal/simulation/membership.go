@@ -29,6 +29,11 @@ func (b *Broker) resetCommand() reply {
 			f.mu.Unlock()
 			return reply{code: 69, out: heading, err: "Error:\n{:resetting_only_disc_node, 'You cannot reset a node when it is the only disc node in a cluster. Please convert another node of the cluster to a disc node first.'}\n"}
 		}
+		if slices.ContainsFunc(b.others(), func(o *Broker) bool { return o.runs() && f.linked(b, o) && o.store != b.store }) {
+			f.mu.Unlock()
+			f.sleep(10 * time.Second)
+			return reply{code: 69, out: heading, err: "Error:\n{:cannot_start_mnesia, {:normal, {:mnesia_app, :start, [:normal, []]}}}\n"} // measured on 3.10.8
+		}
 		if !up {
 			f.mu.Unlock()
 			return reply{code: 69, out: heading, err: "Error:\n{:no_running_cluster_nodes, 'You cannot leave a cluster if no online nodes are present.'}\n"}
@@ -253,4 +258,19 @@ func (b *Broker) changeType(kind string) (reply, bool) {
 		b.members = maps.Clone(peers[0].members)
 	})
 	return reply{out: "Turning " + b.Name + " into a " + map[string]string{disc: "disk", ram: ram}[kind] + " node\n"}, true
+}
+
+// forceReset makes the node blank without a word to anybody; its peers go on listing it.
+func (b *Broker) forceReset() reply {
+	f := b.fleet
+	heading := "Forcefully resetting node " + b.Name + " ...\n"
+	f.mu.Lock()
+	stays := b.app != stopped
+	f.mu.Unlock()
+	if stays {
+		return b.say("reset-app_running")
+	}
+	f.sleep(quick)
+	f.do("force_reset of "+b.Name, b.blank)
+	return reply{out: heading}
 }

@@ -125,6 +125,8 @@ func (b *Broker) command(args []string) (reply, bool) {
 		return reply{}, true
 	case args[0] == "reset" && len(args) == 1:
 		return b.resetCommand(), true
+	case args[0] == "force_reset" && len(args) == 1:
+		return b.forceReset(), true
 	case args[0] == "join_cluster" && len(args) >= 2:
 		return b.join(args[1:])
 	case args[0] == "forget_cluster_node" && len(args) == 2:

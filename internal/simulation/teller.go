@@ -190,10 +190,10 @@ func (t *teller) apply(ctx context.Context, w wish) error {
 	if consent || !t.fleet.Busy() {
 		t.fleet.Consent(consent)
 	}
-	before := t.known()
+	before, commands := t.known(), len(t.fleet.Commands())
 	_, err := t.tf.Apply(ctx, w.resources(t.fleet.Names()))
 	t.count(err)
-	t.remembers(before)
+	t.remembers(before, commands)
 	if err != nil {
 		return err
 	}
@@ -256,15 +256,20 @@ func (t *teller) dissolve(ctx context.Context) {
 	if consent := t.consented(); consent || !t.fleet.Busy() {
 		t.fleet.Consent(consent)
 	}
+	commands := len(t.fleet.Commands())
 	t.count(t.tf.Destroy(ctx))
-	t.remembers(before)
+	t.remembers(before, commands)
 }
 
 // remembers sees that the state has not forgotten a member that exists, and has nothing tainted: the next apply would
-// destroy it.
-func (t *teller) remembers(before []string) {
+// destroy it. One that was joined by this apply was proved to be outside before, and a create that failed leaves no state.
+func (t *teller) remembers(before []string, commands int) {
 	known := t.known()
+	joined := t.fleet.Commands()[commands:]
 	for _, name := range before {
+		if slices.ContainsFunc(joined, func(c Command) bool { return strings.Contains(c.Line, " -n "+name+" join_cluster") }) {
+			continue
+		}
 		if !slices.Contains(known, name) && !t.fleet.Busy() && t.belongs(name, before) {
 			t.problem("the state forgot %s, which is a member", name)
 		}

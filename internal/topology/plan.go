@@ -8,7 +8,7 @@ import "slices"
 // Only the first step of a plan is certain: after it the world is observed and planned again. The later ones say what
 // the operator can expect.
 //
-//	start what is stopped → join, one at a time → types → forget who is dead → grow → take out who runs → name
+//	start what is stopped → join, one at a time → types → finish leaves → forget who is dead → grow → take out who runs → name
 func Plan(w Wish, s Snapshot) ([]Step, error) {
 	p := &planner{wish: w, seen: s}
 	p.base, p.based = s.Base(w)
@@ -20,8 +20,8 @@ func Plan(w Wish, s Snapshot) ([]Step, error) {
 		p.join()
 		p.types()
 		p.grow()
-		p.remove()
 		p.finishLeaves()
+		p.remove()
 		p.rename()
 		p.guard()
 	}

@@ -76,7 +76,8 @@ func (p *planner) checkDead(node string) {
 }
 
 // finishLeaves ends the leaves that were cut off after the forget. What is left on such a node is lost already: it can
-// never start again with it, because its cluster has forgotten it.
+// never start again with it, because its cluster has forgotten it. It comes before others leave: on Mnesia its reset fails
+// when one of those that it remembers was reset since.
 func (p *planner) finishLeaves() {
 	for _, node := range sortedKeys(p.seen) {
 		view := p.seen[node]
