@@ -48,7 +48,9 @@ var passing = map[topology.Rule]bool{
 	topology.RuleUnreachable: true,
 	topology.RuleUninspected: true,
 	topology.RuleCookie:      true,
-	topology.RuleResolve:     true,
+	// What a destroy that was cut off has left behind is for the next destroy, and Terraform plans without it first.
+	topology.RuleForgotten: true,
+	topology.RuleResolve:   true,
 }
 
 // passingForOne are the rules whose cause another member's resource may mend in the same apply, because it starts

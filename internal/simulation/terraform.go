@@ -21,7 +21,8 @@ type Terraform struct {
 	// Parallelism is how many resources are worked on at once. Zero: ten.
 	Parallelism int
 	// Order gives the order in which so many resources get their turn. Nil: by address.
-	Order func(n int) []int
+	Order      func(n int) []int
+	configured Resources // by the last apply
 	// Network is what the provider reaches hosts through. Nil: the machine's own.
 	Network *Network
 
@@ -336,6 +337,11 @@ func (p *process) plan(ctx context.Context, address string, kind tftypes.Type, p
 
 // Apply plans and applies, and tells how many changes there were.
 func (tf *Terraform) Apply(ctx context.Context, wanted Resources) (int, error) {
+	tf.configured = wanted
+	return tf.carryOut(ctx, wanted)
+}
+
+func (tf *Terraform) carryOut(ctx context.Context, wanted Resources) (int, error) {
 	changes, err := tf.Plan(ctx, wanted)
 	if err != nil {
 		return 0, err
@@ -365,9 +371,13 @@ func (tf *Terraform) Apply(ctx context.Context, wanted Resources) (int, error) {
 	return len(changes), tf.each(others, do)
 }
 
-// Destroy destroys everything in state.
+// Destroy destroys everything in state. As core does, it first plans what is configured, in order to refresh: what that
+// plan refuses, it does not destroy.
 func (tf *Terraform) Destroy(ctx context.Context) error {
-	_, err := tf.Apply(ctx, Resources{})
+	if _, err := tf.Plan(ctx, tf.configured); err != nil {
+		return err
+	}
+	_, err := tf.carryOut(ctx, Resources{})
 	return err
 }
 

@@ -19,6 +19,7 @@ const (
 	RuleDisagreement Rule = "members disagree about membership"
 	RuleMajority     Rule = "the metadata store has no majority, or would lose it"
 	RuleCookie       Rule = "the Erlang cookies differ"
+	RuleForgotten    Rule = "the node may have been forgotten while it was stopped"
 	RuleResolve      Rule = "a host name does not resolve to the right host"
 	RuleType         Rule = "the node type is not available"
 	RuleLastDisc     Rule = "no disc node would be left"

@@ -19,12 +19,12 @@ func (p *planner) start() {
 			p.add(Step{Kind: Await, Node: node})
 		case Stopped:
 			if by := p.blankInstead(node); by != "" && (!p.wish.AllowDataLoss || p.seen[node].onlyDisc(node)) {
-				p.refusal.refuse(RuleDisagreement, node, fmt.Sprintf("If the host of %[1]s was rebuilt: stop its application (`rabbitmqctl stop_app`), start that of %[2]s, then start %[1]s and apply again. If %[2]s shall come back blank, reset it by hand.", by, node),
+				p.refusal.refuse(RuleForgotten, node, fmt.Sprintf("If the host of %[1]s was rebuilt: stop its application (`rabbitmqctl stop_app`), start that of %[2]s, then start %[1]s and apply again. If %[2]s shall come back blank, reset it by hand.", by, node),
 					"it counts %[1]s as a member, which runs alone and holds nothing: either %[1]s has forgotten it, or came back blank itself, and then what there is, is here", by)
 			} else if by, forgotten := p.forgotten(node); forgotten {
 				// Mnesia: its start_app fails with inconsistent_cluster until it is reset (measured).
 				if !p.wish.AllowDataLoss {
-					p.refusal.refuse(RuleDataLoss, node, "Look at what it holds, then set allow_data_loss = true, or reset it by hand.",
+					p.refusal.refuse(RuleForgotten, node, "Look at what it holds, then set allow_data_loss = true, or reset it by hand.",
 						"%s has forgotten this node while it was stopped; it can only come back blank, and what it holds cannot be seen", by)
 				}
 				p.add(Step{Kind: Reset, Node: node, Cluster: by, Loses: "everything that the stopped node holds", Toll: "everything it holds is lost"})
