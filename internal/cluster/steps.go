@@ -47,7 +47,7 @@ func (f *Fleet) carryOut(ctx context.Context, step topology.Step) error {
 	}
 	switch step.Kind {
 	case topology.Expel:
-		return f.expel(ctx, node, via)
+		return f.expel(ctx, node, via, step)
 	case topology.Grow:
 		return f.grow(ctx, via, step)
 	case topology.Join:
@@ -132,7 +132,11 @@ func (f *Fleet) reset(ctx context.Context, node *rabbitmq.Node) error {
 // expel has a member forget the old holder of a name whose host came back blank. Peers refuse that while its application
 // runs. Where they ask whom they forget to leave by itself, which a blank node does without any effect on them, the whole
 // node is stopped, so that they do not reach it.
-func (f *Fleet) expel(ctx context.Context, node, via *rabbitmq.Node) error {
+func (f *Fleet) expel(ctx context.Context, node, via *rabbitmq.Node, step topology.Step) error {
+	own, err := node.Status(ctx, rabbitmq.Ask{})
+	if others := own.Members(); err == nil && own.Running && len(others) > 1 && !step.Consent {
+		return fmt.Errorf("%s runs in a cluster with others by now (%s), and %s does not forget a name whose node runs: stop its application for a moment (`rabbitmqctl stop_app`), apply, and start it again", node.Name(), strings.Join(others, ", "), step.Via)
+	}
 	status, err := via.Status(ctx, rabbitmq.Ask{})
 	if err != nil {
 		return err
@@ -192,7 +196,7 @@ func (f *Fleet) forget(ctx context.Context, via *rabbitmq.Node, step topology.St
 	case o.Condition == rabbitmq.Running && slices.Contains(o.Status.Members(), step.Via):
 		return fmt.Errorf("%s runs and counts %s as a member, which does not see it: the network between them is broken. It was not forgotten; mend the network", step.Node, step.Via)
 	case o.Condition == rabbitmq.Running: // blank, since its boot has ended
-		return f.expel(ctx, node, via)
+		return f.expel(ctx, node, via, step)
 	case o.Condition == rabbitmq.Booting && f.boots(ctx, node):
 		return errNoticed
 	}
@@ -203,7 +207,7 @@ func (f *Fleet) forget(ctx context.Context, via *rabbitmq.Node, step topology.St
 	if err != nil || !slices.Contains(status.Members(), step.Node) {
 		return err
 	}
-	return f.expel(ctx, node, via) // it has nothing to leave, and was asked to: success without effect (measured on 4.3)
+	return f.expel(ctx, node, via, step) // it has nothing to leave, and was asked to: success without effect (measured on 4.3)
 }
 
 // boots waits for the end of a boot that is soon over, and tells whether it is. One that waits for its peers is not.
