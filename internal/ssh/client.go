@@ -256,6 +256,10 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 		var r result
 		select {
 		case r = <-opened:
+		case <-c.gone:
+			// An open that falls between the end of x/crypto's loop and that of its connection is never answered.
+			c.sessions.give()
+			return nil, c.lost(false, errors.New("the connection ended before a session was opened"))
 		case <-ctx.Done():
 			// The open is under way. Whenever it is answered, or the connection ends, it is cleaned up.
 			go func() {
