@@ -257,7 +257,8 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 		select {
 		case r = <-opened:
 		case <-c.gone:
-			// An open that falls between the end of x/crypto's loop and that of its connection is never answered.
+			// Where the server said goodbye, or new keys were being agreed on, an open can still be left without an
+			// answer (see wire).
 			c.sessions.give()
 			return nil, c.lost(false, errors.New("the connection ended before a session was opened"))
 		case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -82,7 +83,8 @@ func (p *Pool) dialHop(ctx context.Context, cfg Config, via *Client) (*Client, e
 	// ends a handshake.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	algorithms := ssh.SupportedAlgorithms() // leaves SHA-1 and DSA out
-	sshConn, channels, requests, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{
+	wire := &wire{Conn: conn}
+	sshConn, channels, requests, err := ssh.NewClientConn(wire, addr, &ssh.ClientConfig{
 		Config:            ssh.Config{KeyExchanges: algorithms.KeyExchanges, Ciphers: algorithms.Ciphers, MACs: algorithms.MACs},
 		User:              cfg.User,
 		Auth:              login.methods(),
@@ -100,9 +102,32 @@ func (p *Pool) dialHop(ctx context.Context, cfg Config, via *Client) (*Client, e
 		}
 		return nil, handshakeFailure(ctx, fail, login, err)
 	}
+	wire.carries(sshConn)
 	p.logger.DebugContext(ctx, "connected over SSH", "host", addr, "user", cfg.User, "duration", time.Since(started),
 		"server", string(sshConn.ServerVersion()), "host_key", keys.shown, "known_from", keys.knownFrom, "by", login.by(), "tried", login.tried, "through", viaAddress(via))
 	return newClient(ctx, p, cfg, ssh.NewClient(sshConn, channels, requests), via), nil
+}
+
+// wire is what an SSH connection runs on. Its end is told to those who write before those who read hear of it: x/crypto
+// drops the channels that are being opened when it reads the end, and has writes fail only afterwards, so that a channel
+// that is asked for in between waits for ever.
+type wire struct {
+	net.Conn
+	over atomic.Pointer[ssh.Conn]
+}
+
+func (w *wire) carries(conn ssh.Conn) { w.over.Store(&conn) }
+
+// Read implements net.Conn.
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err != nil {
+		if conn := w.over.Swap(nil); conn != nil {
+			_ = w.Close()
+			_, _, _ = (*conn).SendRequest("ended", false, nil) // fails, and so does all that is written from here on
+		}
+	}
+	return n, err //nolint:wrapcheck // it is the one that was wrapped
 }
 
 func viaAddress(via *Client) string {
