@@ -20,7 +20,7 @@ func TestTwoAppliesTakeTurns(t *testing.T) {
 	one, other, hasty := newWorkspace(t), newWorkspace(t), newWorkspace(t)
 	one.write(everybody)
 	other.write(everybody)
-	everybody.attributes += "\n  timeouts = { create = \"3s\" }"
+	everybody.attributes += "\n  timeouts = { create = \"4s\" }"
 	hasty.write(everybody)
 
 	var waiting, inVain outcome

@@ -59,11 +59,14 @@ func (e *ChangedByOthersError) Unwrap() error { return e.Err }
 // hosts.
 func (f *Fleet) lock(ctx context.Context, seen topology.Snapshot) (*claim, error) {
 	holder, told := whoAmI(), ""
+	var taken *remote.LockedError
 	for {
 		have, err := f.tryLock(ctx, seen, holder)
-		var taken *remote.LockedError
-		if err == nil || !errors.As(err, &taken) {
-			return have, err
+		switch {
+		case err == nil:
+			return have, nil
+		case !errors.As(err, &taken) && (taken == nil || ctx.Err() == nil):
+			return nil, err
 		}
 		if holder := taken.Host + taken.Holder; holder != told {
 			f.Report(ctx, fmt.Sprintf("waiting for another run that changes this cluster: %s", err))
@@ -110,7 +113,8 @@ func (f *Fleet) meanwhile(ctx context.Context, seen sighting, decide func(topolo
 	return true, nil
 }
 
-// startable are the starts that lead a plan, of nodes where nothing goes on. A start further down waits for what stands
+// startable are the starts that lead a plan, of nodes where nothing goes on and that nothing going on elsewhere names: what
+// is on its way to a node through a peer is seen at the peer alone at first. A start further down waits for what stands
 // before it: a node that leaves is started when it is blank.
 func startable(steps []topology.Step, busy map[string]work) []topology.Step {
 	var starts []topology.Step
@@ -118,11 +122,21 @@ func startable(steps []topology.Step, busy map[string]work) []topology.Step {
 		if !step.Starts() {
 			break
 		}
-		if _, at := busy[step.Node]; !at && step.Kind != topology.Await {
+		if !concerns(busy, step.Node) && step.Kind != topology.Await {
 			starts = append(starts, step)
 		}
 	}
 	return starts
+}
+
+// concerns tells whether something goes on at a node, or elsewhere and names it.
+func concerns(busy map[string]work, node string) bool {
+	for at, doing := range busy {
+		if at == node || slices.ContainsFunc(doing.commands, func(command string) bool { return slices.Contains(strings.Fields(command), node) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // tryLock locks all hosts side by side, or none.
@@ -153,7 +167,12 @@ func (f *Fleet) tryLock(ctx context.Context, seen topology.Snapshot, holder stri
 				// The same machine under two addresses.
 			case v.State == topology.Failed && !errors.As(err, &taken):
 				// It could not be read either, and what is said about that names the cause.
-			case failed == nil || errors.As(err, &taken):
+			case errors.As(err, &taken):
+				// Of several the same one each time, whichever answers first: it is told once.
+				if other := (*remote.LockedError)(nil); !errors.As(failed, &other) || taken.Host < other.Host {
+					failed = err
+				}
+			case failed == nil:
 				failed = err
 			}
 		})

@@ -223,7 +223,7 @@ func (h *Host) probe(ctx context.Context) (loginUser, error) {
 	case h.probing <- struct{}{}:
 		defer func() { <-h.probing }()
 	case <-ctx.Done():
-		return loginUser{}, &notBegunError{Host: h.address, Err: ctx.Err()}
+		return loginUser{}, &notBegunError{Host: h.address, Err: context.Cause(ctx)}
 	}
 	if known := h.probed(); known != nil {
 		return *known, nil

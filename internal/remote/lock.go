@@ -94,7 +94,7 @@ func (h *Host) lock(ctx context.Context, directory, holder string) (*Lock, error
 	case <-l.gone:
 	case <-ctx.Done():
 		l.Release()
-		return nil, &notBegunError{Host: h.address, Err: ctx.Err()}
+		return nil, &notBegunError{Host: h.address, Err: context.Cause(ctx)}
 	case <-timer.C:
 		l.Release()
 		return nil, fmt.Errorf("locking %s: no answer within %s", h.address, lockAnswer)
