@@ -286,7 +286,6 @@ func TestHostCertificates(t *testing.T) {
 	for says, server := range map[string]*sshtest.Server{
 		"no authorities":  start(stranger, func(*ssh.Certificate) {}),
 		"principal":       start(authority, func(c *ssh.Certificate) { c.ValidPrincipals = []string{"rmq9"} }),
-		"names no host":   start(authority, func(c *ssh.Certificate) { c.ValidPrincipals = nil }),
 		"expired":         start(authority, func(c *ssh.Certificate) { c.ValidBefore = 10 }),
 		"has type 1":      start(authority, func(c *ssh.Certificate) { c.CertType = ssh.UserCert }),
 		"critical option": start(authority, func(c *ssh.Certificate) { c.CriticalOptions = map[string]string{"x": "y"} }),
