@@ -68,7 +68,7 @@ func (k Kind) Next(node, host string) string {
 	case EpmdUnreachable, PortUnreachable:
 		return "Open ports 4369 and 25672 between the members."
 	case SeedUnreachable:
-		return "Check that the seed runs, that both hosts resolve each other, and that both run with the same Erlang cookie."
+		return "Check that the seed runs, that both hosts resolve each other, that ports 4369 and 25672 are open between them, and that both run with the same Erlang cookie."
 	case Minority:
 		return "Start the stopped members first: nothing can be changed until a majority of them runs."
 	case InconsistentMember:
