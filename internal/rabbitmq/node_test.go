@@ -1,7 +1,9 @@
 package rabbitmq
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -83,14 +85,17 @@ facts:end=1
 	}
 }
 
-// Commands of every program of the command line are seen while they run, as a list of processes has them.
+// Commands of every program of the command line are seen while they run, as a list of processes has them: what sudo is
+// about to start, the script, and the virtual machine. Whoever reads about them is none.
 func TestFactsFindWhatRuns(t *testing.T) {
 	if _, err := exec.LookPath("ps"); err != nil {
 		t.Skip(err)
 	}
-	for _, command := range []string{"rabbitmqctl -n rabbit@rmq1 stop_app", "rabbitmq-queues shrink rabbit@rmq3"} {
-		running := exec.CommandContext(t.Context(), "sh")
-		running.Args = append([]string{"/usr/lib/erlang/erts-13.1/bin/beam.smp", "-c", "read line; :", "--", "-extra"}, strings.Fields("/usr/lib/rabbitmq/bin/"+command)...)
+	dir := t.TempDir()
+	listed := func(path string, argv ...string) []string {
+		t.Helper()
+		running := exec.CommandContext(t.Context(), path)
+		running.Args = argv
 		stdin, err := running.StdinPipe()
 		if err == nil {
 			err = running.Start()
@@ -104,8 +109,30 @@ func TestFactsFindWhatRuns(t *testing.T) {
 		}
 		_ = stdin.Close()
 		_ = running.Wait()
-		if f, err := parseFacts(string(out), "here"); err != nil || !slices.Contains(f.Running, command) {
-			t.Errorf("%s is not among %q (%v)", command, f.Running, err)
+		f, err := parseFacts(string(out), "here")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Running
+	}
+	for _, command := range []string{"rabbitmqctl -n rabbit@facts stop_app", "rabbitmq-queues shrink rabbit@facts", "rabbitmqctl set_cluster_name rabbitmq-facts"} {
+		program, _, _ := strings.Cut(command, " ")
+		script := filepath.Join(dir, program)
+		if err := os.WriteFile(script, []byte("#!/bin/sh -e\nread line\n"), 0o755); err != nil { //nolint:gosec // G306: a program
+			t.Fatal(err)
+		}
+		const wait = "read line; :"
+		for as, found := range map[string][]string{
+			"machine": listed("/bin/sh", append([]string{"/usr/lib/erlang/erts-13.1/bin/beam.smp", "-c", wait, "--", "-extra"}, strings.Fields("/usr/lib/rabbitmq/bin/"+command)...)...),
+			"script":  listed(script, strings.Fields(command)...),
+			"sudo":    listed("/bin/sh", append([]string{"sudo", "-c", wait, "-H", "-u", "rabbitmq", "--"}, strings.Fields(command)...)...),
+		} {
+			if !slices.Contains(found, command) {
+				t.Errorf("as %s, %s is not among %q", as, command, found)
+			}
+		}
+		if found := listed("/bin/sh", append([]string{"less", "-c", wait}, strings.Fields("/tmp/"+command)...)...); slices.Contains(found, command) {
+			t.Errorf("who reads about %s was taken for it", command)
 		}
 	}
 }

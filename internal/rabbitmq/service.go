@@ -103,7 +103,9 @@ func parseFacts(out, address string) (Facts, error) {
 				if before, _, expression := strings.Cut(value, " eval "); expression {
 					value = before + " eval …"
 				}
-				f.Running = append(f.Running, value)
+				if !slices.Contains(f.Running, value) { // what sudo started is listed with sudo, too
+					f.Running = append(f.Running, value)
+				}
 			}
 		case "idle":
 			f.Idle = true
