@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/remote"
 )
@@ -148,6 +149,9 @@ var rotateScript string
 // earlier run was cut off. Only when a broker runs with a cookie that no file has is it restarted, and only when
 // restart says so.
 func (n *Node) SetCookie(ctx context.Context, file CookieAt, value remote.Secret, restart func(context.Context) error) error {
+	if err := n.awaitRotation(ctx); err != nil {
+		return err
+	}
 	want := CookieHash(value.Reveal())
 	found, err := n.ReadCookie(ctx, file.Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -194,6 +198,22 @@ func (n *Node) SetCookie(ctx context.Context, file CookieAt, value remote.Secret
 		}
 	}
 	return n.removePending(ctx, file.Path)
+}
+
+// awaitRotation waits until no broker of the host is being told a cookie any more. A run that was killed leaves such a
+// command behind: it would take the file that the next one makes, or tell the broker its own cookie afterwards.
+func (n *Node) awaitRotation(ctx context.Context) error {
+	for {
+		facts, err := n.Facts(ctx)
+		if err != nil || !facts.Rotating {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("an earlier run still rotates the Erlang cookie of host %s: wait for the end of its rabbitmqctl there, then apply again: %w", n.host.Address(), context.Cause(ctx))
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
 }
 
 // checkTaken makes sure that the node, if it runs, runs with the cookie that its file has now.
@@ -248,6 +268,9 @@ func (n *Node) writeCookie(ctx context.Context, file, owner string, value remote
 // pending is where a new cookie waits until the broker has taken it.
 func pending(file string) string { return file + ".new" }
 
+// setCookie tells the expression that rotates, also among the processes of a host.
+const setCookie = "true=erlang:set_cookie("
+
 // rotate makes running brokers take a new cookie, one after the other, and then renames the file, in the same remote
 // command as the last of them, so that the time in which rabbitmqctl is locked out is as short as can be. The cookie goes
 // through a file: it is in no argument list.
@@ -260,7 +283,7 @@ func (n *Node) rotate(ctx context.Context, file CookieAt, owner string, nodes []
 		inside = file.Inside
 	}
 	// Works on OTP 23 to 29, and erlang:set_cookie/1 is not needed (measured).
-	expression := fmt.Sprintf(`{ok,C}=file:read_file("%s"),K=binary_to_atom(C,latin1),true=erlang:set_cookie(node(),K),K=:=erlang:get_cookie().`, pending(inside))
+	expression := fmt.Sprintf(`{ok,C}=file:read_file("%s"),K=binary_to_atom(C,latin1),`+setCookie+`node(),K),K=:=erlang:get_cookie().`, pending(inside))
 	for i, node := range nodes {
 		renamed := ""
 		if i == len(nodes)-1 {

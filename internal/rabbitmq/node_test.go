@@ -77,6 +77,9 @@ facts:end=1
 	if !slices.Equal(f.Running, []string{"rabbitmqctl -n rabbit@rmq1 stop_app", "rabbitmqctl -n rabbit@rmq1 -q eval …"}) {
 		t.Errorf("running: %q", f.Running)
 	}
+	if f.Rotating {
+		t.Error("nobody rotates a cookie")
+	}
 	if f.Unit.String() != "failed (Result: exit-code)" || !f.Unit.Down() || f.ErlCall != "/usr/bin/erl_call" || f.Home != "/var/lib/rabbitmq" {
 		t.Errorf("facts: %+v", f)
 	}
@@ -92,7 +95,7 @@ func TestFactsFindWhatRuns(t *testing.T) {
 		t.Skip(err)
 	}
 	dir := t.TempDir()
-	listed := func(path string, argv ...string) []string {
+	listed := func(path string, argv ...string) Facts {
 		t.Helper()
 		running := exec.CommandContext(t.Context(), path)
 		running.Args = argv
@@ -113,7 +116,7 @@ func TestFactsFindWhatRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return f.Running
+		return f
 	}
 	for _, command := range []string{"rabbitmqctl -n rabbit@facts stop_app", "rabbitmq-queues shrink rabbit@facts", "rabbitmqctl set_cluster_name rabbitmq-facts"} {
 		program, _, _ := strings.Cut(command, " ")
@@ -122,17 +125,22 @@ func TestFactsFindWhatRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		const wait = "read line; :"
-		for as, found := range map[string][]string{
+		for as, facts := range map[string]Facts{
 			"machine": listed("/bin/sh", append([]string{"/usr/lib/erlang/erts-13.1/bin/beam.smp", "-c", wait, "--", "-extra"}, strings.Fields("/usr/lib/rabbitmq/bin/"+command)...)...),
 			"script":  listed(script, strings.Fields(command)...),
 			"sudo":    listed("/bin/sh", append([]string{"sudo", "-c", wait, "-H", "-u", "rabbitmq", "--"}, strings.Fields(command)...)...),
 		} {
-			if !slices.Contains(found, command) {
-				t.Errorf("as %s, %s is not among %q", as, command, found)
+			if !slices.Contains(facts.Running, command) {
+				t.Errorf("as %s, %s is not among %q", as, command, facts.Running)
 			}
 		}
-		if found := listed("/bin/sh", append([]string{"less", "-c", wait}, strings.Fields("/tmp/"+command)...)...); slices.Contains(found, command) {
+		if found := listed("/bin/sh", append([]string{"less", "-c", wait}, strings.Fields("/tmp/"+command)...)...); slices.Contains(found.Running, command) {
 			t.Errorf("who reads about %s was taken for it", command)
+		}
+	}
+	for _, as := range []string{"sh", "sudo"} { // rotate.sh, before the virtual machine starts
+		if f := listed("/bin/sh", as, "-s", "--", "/home/.erlang.cookie.new", "/home/.erlang.cookie", "rabbitmqctl", "-q", "eval", "{ok,C}=file:read_file(x),"+setCookie+"node(),K)."); !f.Rotating {
+			t.Errorf("as %s, a rotation is not seen", as)
 		}
 	}
 }

@@ -23,6 +23,8 @@ type Facts struct {
 	Boot    string   // the kernel's boot id, which tells machines apart
 	Unit    Unit     // the broker's systemd unit
 	Running []string // commands of RabbitMQ's CLI tools that run right now and change something
+	// Rotating tells that a broker of the host is being told another cookie right now.
+	Rotating bool
 	// Idle tells that the node's name is that of this very host, its unit is at rest and no broker runs on it.
 	Idle bool
 	// EpmdAsked tells that the host's port mapper was asked, which is done where no unit tells of the broker.
@@ -99,6 +101,7 @@ func parseFacts(out, address string) (Facts, error) {
 		case "unit.Result":
 			f.Unit.Result = value
 		case "cli_running":
+			f.Rotating = f.Rotating || strings.Contains(value, setCookie)
 			if isChange(value) {
 				if before, _, expression := strings.Cut(value, " eval "); expression {
 					value = before + " eval …"

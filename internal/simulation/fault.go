@@ -158,6 +158,9 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 		// The CLI's process is there from the beginning; what it asked for takes effect in the end.
 		line := c.line()
 		listed := slices.ContainsFunc(changing, func(word string) bool { return slices.Contains(c.argv, word) })
+		if rotates := strings.Contains(line, "erlang:set_cookie("); rotates {
+			listed, line = true, line[strings.Index(line, "rabbitmqctl "):]
+		}
 		fleet.mu.Lock()
 		if listed {
 			b.processes = append(b.processes, line)
