@@ -30,11 +30,8 @@ func (p *planner) types() {
 			p.refusal.refuse(RuleType, node, `Use type = "disc".`, "RabbitMQ %s has no RAM nodes on its metadata store", p.seen[node].Version)
 			continue
 		}
-		if via := p.discJoiner(); len(p.base.Members) == 1 && via != "" {
-			p.setType(node, via, want)
-			continue
-		}
-		if len(p.base.Members) == 1 {
+		via := cmp.Or(p.peerOf(node), p.discJoiner())
+		if len(p.base.Members) == 1 && via == "" {
 			p.refusal.refuse(RuleLastDisc, node, `Use type = "disc" until there is another member.`, "it is the only member, and a RAM node needs a disc node to start from")
 			continue
 		}
@@ -42,7 +39,6 @@ func (p *planner) types() {
 			last = append(last, node)
 			continue
 		}
-		via := p.peerOf(node)
 		if via == "" && len(p.steps) > 0 && p.steps[0].Starts() {
 			continue // until one of those runs
 		}
