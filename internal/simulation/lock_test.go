@@ -75,3 +75,24 @@ func TestLockedHostIsLeftAlone(t *testing.T) {
 		}
 	})
 }
+
+// Of several hosts that another run has, the first by name is told, whichever answers first.
+func TestOneOfSeveralLocksIsNamed(t *testing.T) {
+	for range 8 {
+		synctest.Test(t, func(t *testing.T) {
+			f := New(Options{Hosts: 4, Version: V[0]})
+			n := f.Network()
+			defer n.Close()
+			defer f.Close()
+			for _, name := range f.Names() {
+				f.Broker(name).lockedBy = "by root@elsewhere, process 7, since noon"
+			}
+			wanted := parseWish(append([]string{"apply"}, f.Names()...)).resources(nil)
+			wanted[clusterAddress]["timeouts"] = map[string]any{"create": "3s"}
+			_, err := (&Terraform{Network: n, Provider: providerArguments}).Apply(t.Context(), wanted)
+			if err == nil || !strings.Contains(err.Error(), "another run is changing this cluster: host rmq1 is locked by") {
+				t.Errorf("it ended with %v", err)
+			}
+		})
+	}
+}
