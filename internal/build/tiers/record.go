@@ -11,6 +11,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/rabbitmq-topology/terraform-provider-rabbitmq/internal/lab/labtest"
 )
 
 // record adds counts to the file that RABBITMQ_TEST_RECORD names, if it names one: a line of JSON each.
@@ -68,7 +70,8 @@ func readRecord(name string) ([]count, error) {
 	}
 }
 
-// runSummary says what all recorded runs came to. What one has left and another has carried out is not left.
+// runSummary says what all recorded runs came to. What one has left and another has carried out is not left. It fails
+// when something of the core was left and is neither carried out nor long.
 func runSummary(out io.Writer, args []string) (bool, error) {
 	if len(args) != 1 {
 		return false, errors.New("usage: tiers -summary FILE")
@@ -85,7 +88,11 @@ func runSummary(out io.Writer, args []string) (bool, error) {
 		}
 	}
 
-	left := neverDone(counts)
+	left, long := neverDone(counts)
+	if len(long) > 0 {
+		fmt.Fprintf(out, "%s (RABBITMQ_LAB_LONG=1): %s\n", labtest.LeftToLongRun, names(long))
+	}
+
 	if len(left) > 0 {
 		fmt.Fprintf(out, "left by the core, and done by no other run: %s\n", names(left))
 	}
@@ -104,25 +111,37 @@ func runSummary(out io.Writer, args []string) (bool, error) {
 	return good && len(left) == 0, nil
 }
 
-// neverDone is what the core has left and no run has carried out.
-func neverDone(counts []count) []testID {
-	var left []testID
+// neverDone is what the core has left and no run has carried out, and what of that is long: some run came to it, and had
+// not the hours.
+func neverDone(counts []count) (left, long []testID) {
+	var done, tooLong []testID
 
 	for _, c := range counts {
-		if c.Run == "core" {
-			left = append(left, c.Left...)
+		done, tooLong = append(done, c.Done...), append(tooLong, c.Long...)
+	}
+
+	for _, c := range counts {
+		if c.Run != "core" {
+			continue
+		}
+
+		for _, id := range slices.Concat(c.Left, c.Long) {
+			switch {
+			case slices.ContainsFunc(done, id.has):
+			case slices.ContainsFunc(tooLong, id.has):
+				long = append(long, id)
+			default:
+				left = append(left, id)
+			}
 		}
 	}
 
-	for _, c := range counts {
-		left = slices.DeleteFunc(left, func(id testID) bool {
-			return slices.ContainsFunc(c.Done, func(done testID) bool {
-				return done.Package == id.Package && (done.Name == id.Name || strings.HasPrefix(done.Name, id.Name+"/"))
-			})
-		})
-	}
+	return left, long
+}
 
-	return left
+// has tells whether another test is this one or a part of it.
+func (id testID) has(other testID) bool {
+	return other.Package == id.Package && (other.Name == id.Name || strings.HasPrefix(other.Name, id.Name+"/"))
 }
 
 // where tells the runs of the real tier apart.

@@ -31,6 +31,7 @@ func TestSummaryAddsUpAllRuns(t *testing.T) {
 	left := []testID{{"p", "TestStory/long"}}
 	core := count{Run: "core", Tier: "real", RabbitMQ: "3.10", CLI: "Terraform 1.11.4", Passed: 5, Left: left}
 	rest := count{Run: "rest", Tier: "real", RabbitMQ: "3.10", CLI: "Terraform 1.11.4", Passed: 3, Done: []testID{{"p", "TestStory/long/part"}}}
+	long := count{Run: "rest", Tier: "real", RabbitMQ: "3.10", CLI: "Terraform 1.11.4", Passed: 2, Long: left}
 	matrix := count{Run: "matrix", Tier: "real", RabbitMQ: "4.3.6", Store: "Khepri", CLI: "OpenTofu 1.12.6", Passed: 2, Left: left}
 
 	for _, c := range []struct {
@@ -41,6 +42,7 @@ func TestSummaryAddsUpAllRuns(t *testing.T) {
 	}{
 		{"all is well", []count{core, rest, matrix}, true, []string{"Khepri", "\n10 passed, 0 failed, 0 skipped\n"}},
 		{"what was left did not run", []count{core, matrix}, false, []string{"done by no other run: TestStory/long\n", "\n7 passed, 0 failed, 0 skipped\n"}},
+		{"what was left is long", []count{core, long, matrix}, true, []string{"left to the long run (RABBITMQ_LAB_LONG=1): TestStory/long\n", "\n9 passed, 0 failed, 0 skipped\n"}},
 		{"another package has a test of that name", []count{core, {Run: "rest", Tier: "unit", Passed: 3, Done: []testID{{"q", "TestStory/long"}}}}, false, []string{"done by no other run: TestStory/long\n"}},
 		{"a failure in the matrix", []count{core, rest, {Run: "matrix", Tier: "real", RabbitMQ: "4.0.5", CLI: "OpenTofu 1.12.6", Failed: 1, Failures: []string{"TestX in p"}}}, false,
 			[]string{"FAILED in the real tier, RabbitMQ 4.0.5 with OpenTofu 1.12.6: TestX in p\n", "\n8 passed, 1 failed, 0 skipped\n"}},

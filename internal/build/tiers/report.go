@@ -21,7 +21,8 @@ type count struct {
 	RabbitMQ, Store, CLI    string // of the real tier
 	Passed, Failed, Skipped int
 	Skips                   []string // "name: reason"
-	Left                    []testID // what a longer run carries out
+	Left                    []testID // what a full run carries out
+	Long                    []testID // what nobody carries out who has not hours, CI among them
 	Done                    []testID // what passed or failed
 	Failures                []string
 	Took                    time.Duration
@@ -207,9 +208,12 @@ func (r *report) count(packages []string) count {
 			c.Passed++
 			c.Done = append(c.Done, id)
 		case t.outcome == "skip":
-			if why := reason(t.output.String()); strings.Contains(why, labtest.LeftToFullRun) {
+			switch why := reason(t.output.String()); {
+			case strings.Contains(why, labtest.LeftToFullRun):
 				c.Left = append(c.Left, id)
-			} else {
+			case strings.Contains(why, labtest.LeftToLongRun):
+				c.Long = append(c.Long, id)
+			default:
 				c.Skipped++
 				c.Skips = append(c.Skips, id.Name+": "+why)
 			}
@@ -254,6 +258,10 @@ func summarise(out io.Writer, counts []count, realRequired bool) bool {
 		if len(c.Left) > 0 {
 			fmt.Fprintf(out, "%s of the %s tier (RABBITMQ_LAB_FULL=1): %s\n", labtest.LeftToFullRun, c.Tier, names(c.Left))
 		}
+
+		if len(c.Long) > 0 {
+			fmt.Fprintf(out, "%s of the %s tier (RABBITMQ_LAB_LONG=1): %s\n", labtest.LeftToLongRun, c.Tier, names(c.Long))
+		}
 	}
 
 	for _, c := range counts {
@@ -263,8 +271,8 @@ func summarise(out io.Writer, counts []count, realRequired bool) bool {
 	}
 
 	for _, c := range counts {
-		fmt.Fprintf(out, "%-10s %4d passed, %d failed, %d skipped, %d %s; took %s\n",
-			c.Tier, c.Passed, c.Failed, c.Skipped, len(c.Left), labtest.LeftToFullRun, c.Took.Round(time.Second))
+		fmt.Fprintf(out, "%-10s %4d passed, %d failed, %d skipped, %d left to a longer run; took %s\n",
+			c.Tier, c.Passed, c.Failed, c.Skipped, len(c.Left)+len(c.Long), c.Took.Round(time.Second))
 	}
 
 	return total(out, counts, realRequired)

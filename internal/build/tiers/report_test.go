@@ -80,10 +80,13 @@ func TestReportTellsWhatIsLeftFromWhatIsSkipped(t *testing.T) {
 		event{Action: "output", Package: "p", Test: "TestStory/long", Output: "    story_test.go:9: " + labtest.LeftToFullRun + ": RABBITMQ_LAB_FULL=1\n"},
 		event{Action: "skip", Package: "p", Test: "TestStory/long"},
 		event{Action: "pass", Package: "p", Test: "TestStory"},
+		event{Action: "run", Package: "p", Test: "TestWalk"},
+		event{Action: "output", Package: "p", Test: "TestWalk", Output: "    story_test.go:9: " + labtest.LeftToLongRun + ": RABBITMQ_LAB_LONG=1\n"},
+		event{Action: "skip", Package: "p", Test: "TestWalk"},
 		event{Action: "pass", Package: "p"},
 	)
 
-	if c.Skipped != 0 || !slices.Equal(c.Left, []testID{{"p", "TestStory/long"}}) {
+	if c.Skipped != 0 || !slices.Equal(c.Left, []testID{{"p", "TestStory/long"}}) || !slices.Equal(c.Long, []testID{{"p", "TestWalk"}}) {
 		t.Errorf("got %+v", c)
 	}
 
@@ -95,6 +98,7 @@ func TestReportTellsWhatIsLeftFromWhatIsSkipped(t *testing.T) {
 	}
 
 	if !strings.Contains(out.String(), "left to the full run of the real tier (RABBITMQ_LAB_FULL=1): TestStory/long\n") ||
+		!strings.Contains(out.String(), "left to the long run of the real tier (RABBITMQ_LAB_LONG=1): TestWalk\n") ||
 		!strings.HasSuffix(out.String(), "\n0 passed, 0 failed, 0 skipped\n") {
 		t.Errorf("got %q", out.String())
 	}

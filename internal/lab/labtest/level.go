@@ -6,8 +6,12 @@ import (
 	"testing"
 )
 
-// LeftToFullRun begins what a test says that only a full run carries out. The test runner counts by it.
-const LeftToFullRun = "left to the full run"
+// LeftToFullRun begins what a test says that only a full run carries out, and LeftToLongRun what one says that only those
+// carry out who have hours. The test runner counts by them.
+const (
+	LeftToFullRun = "left to the full run"
+	LeftToLongRun = "left to the long run"
+)
 
 // OnEveryVersion is in the name of a test that the matrix runs, on every RabbitMQ that the lab knows.
 const OnEveryVersion = "OnEveryVersion"
@@ -28,7 +32,7 @@ func Full(t testing.TB) {
 func Long(t testing.TB) {
 	t.Helper()
 	if os.Getenv("RABBITMQ_LAB_LONG") != "1" {
-		t.Skip(LeftToFullRun + ": RABBITMQ_LAB_LONG=1")
+		t.Skip(LeftToLongRun + ": RABBITMQ_LAB_LONG=1")
 	}
 }
 
