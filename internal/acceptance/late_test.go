@@ -31,7 +31,7 @@ func TestLateEffectsAreWaitedForOnEveryVersion(t *testing.T) {
 	// While the node still runs there is nothing to do for it, so that each apply has something else to do.
 	w.tell("a stop whose rabbitmqctl was killed", func(t *testing.T) {
 		holdsStop(t, rmq3)
-		begin(t, rmq3, rmq3)
+		begin(t, rmq3, rmq3, "rabbitmqctl -n $1 stop_app", cliOf("stop_app"))
 		w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "first"`})
 		waits()
 		areOneCluster(t, rmq1, rmq2, rmq3)
@@ -40,8 +40,17 @@ func TestLateEffectsAreWaitedForOnEveryVersion(t *testing.T) {
 
 	w.tell("a stop that another member's rabbitmqctl asked for, and was killed", func(t *testing.T) {
 		holdsStop(t, rmq3)
-		begin(t, rmq1, rmq3)
+		begin(t, rmq1, rmq3, "rabbitmqctl -n $1 stop_app", cliOf("stop_app"))
 		w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "second"`})
+		waits()
+		areOneCluster(t, rmq1, rmq2, rmq3)
+		w.planIsEmpty()
+	})
+
+	w.tell("a stop that an erl_call asked for, and was killed", func(t *testing.T) {
+		holdsStop(t, rmq3)
+		begin(t, rmq1, rmq3, `erl_call -r -sname $1 -a "rabbit stop"`, "[e]rl_call .* -a rabbit stop")
+		w.write(hcl{members: entries(rmq1, rmq2, rmq3), attributes: `name = "third"`})
 		waits()
 		areOneCluster(t, rmq1, rmq2, rmq3)
 		w.planIsEmpty()
@@ -73,14 +82,14 @@ func released(ctx context.Context, h *lab.Host) error {
 	return err
 }
 
-// begin begins a stop of a node from a host, and kills its rabbitmqctl once the node is at it.
-func begin(t *testing.T, from, h *lab.Host) {
+// begin begins a stop of a node from a host by a command, and kills its process once the node is at it.
+func begin(t *testing.T, from, h *lab.Host, command, process string) {
 	t.Helper()
-	on(t, from, "sh", "-c", `runuser -u rabbitmq -- rabbitmqctl -n $1 stop_app >/dev/null 2>&1 </dev/null &`, "sh", h.NodeName())
+	on(t, from, "sh", "-c", `runuser -u rabbitmq -- `+command+` >/dev/null 2>&1 </dev/null &`, "sh", h.NodeName())
 	eventually(t, h.Name()+" is stopping", func() bool {
 		return strings.Contains(ctl(t, h, "-q", "eval", `[found || P <- processes(), P =/= self(), {backtrace, B} <- [process_info(P, backtrace)], binary:match(B, <<"(rabbit:stop/">>) =/= nomatch].`), "found")
 	})
-	on(t, from, "pkill", "-KILL", "-f", cliOf("stop_app"))
+	on(t, from, "pkill", "-KILL", "-f", process)
 }
 
 // frozen begins a command on a host, and stops it where it is.

@@ -320,7 +320,8 @@ func parseChange(line string) (change, bool) {
 	if kind == nil || args == nil || host == nil {
 		return change{}, false
 	}
-	text := strings.ReplaceAll(args[1], ", ", " ")
+	// erl_call calls the functions that these commands call.
+	text := strings.NewReplacer(`-a, "rabbit stop"`, "stop_app", `-a, "rabbit start"`, "start_app", ", ", " ").Replace(args[1])
 	if strings.Contains(text, " eval ") || !changing.MatchString(text) {
 		return change{}, false
 	}

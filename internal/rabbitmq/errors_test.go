@@ -84,6 +84,19 @@ func TestEveryRecordedFailureHasItsKind(t *testing.T) {
 	}
 }
 
+// What erl_call prints is another language: the same failure has the same kind, and the same words.
+func TestFailureThatErlCallTellsHasItsKind(t *testing.T) {
+	for _, version := range []string{"3.10.8", "4.0.5"} {
+		stdout, stderr, exit := recorded(t, version, "start_app-forgotten-erl_call")
+		if exit != 0 || classify(stderr+"\n"+stdout) != InconsistentMember {
+			t.Errorf("%s: exit code %d, %q", version, exit, classify(stderr+"\n"+stdout))
+		}
+		if text := cause([]byte(stdout), []byte(stderr)); !strings.Contains(text, "thinks it's clustered with node") {
+			t.Errorf("%s: the cause is %q", version, text)
+		}
+	}
+}
+
 // A join whose seed cannot be reached is no fault of the joiner, at whose host nothing would be found.
 func TestJoinThatFailsAtItsSeedSaysSo(t *testing.T) {
 	for _, recording := range []string{"3.8.9/join-target-down", "3.10.8/join-target-down", "3.10.8/cookie-mismatch-join", "4.0.5/join-target-down"} {

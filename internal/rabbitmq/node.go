@@ -107,8 +107,13 @@ func (n *Node) run(ctx context.Context, timeout time.Duration, argv []string) ([
 	if result.ExitCode == 0 {
 		return result.Stdout, nil
 	}
+	return nil, n.failed(argv, result)
+}
+
+// failed is what a command that ran says of its failure.
+func (n *Node) failed(argv []string, result remote.Result) error {
 	all := string(result.Stderr) + "\n" + string(result.Stdout)
-	return nil, &CommandError{
+	return &CommandError{
 		Host:    n.host.Address(),
 		Node:    n.config.Name,
 		Command: short(argv),
@@ -170,11 +175,17 @@ func (n *Node) change(ctx context.Context, argv ...string) error {
 
 // StopApp stops the rabbit application and leaves the Erlang node up. It is no error when it is stopped already.
 func (n *Node) StopApp(ctx context.Context) error {
+	if called, err := n.callQuickly(ctx, "rabbit stop"); called {
+		return err
+	}
 	return n.change(ctx, n.tool("rabbitmqctl", "stop_app")...)
 }
 
 // StartApp starts the rabbit application and returns when its boot ended. It is no error when it runs already.
 func (n *Node) StartApp(ctx context.Context) error {
+	if called, err := n.callQuickly(ctx, "rabbit start"); called {
+		return err
+	}
 	return n.change(ctx, n.tool("rabbitmqctl", "start_app")...)
 }
 

@@ -67,6 +67,7 @@ facts:cli_running=rabbitmqctl eval reset stop_app.
 facts:cli_running=rabbitmqctl -n rabbit@rmq1 stop_app
 facts:cli_running=rabbitmqctl -n rabbit@rmq1 -q eval PROBE
 facts:cli_running=rabbitmqctl -n rabbit@rmq1 -q eval STREAMS
+facts:cli_running=erl_call -r -sname rabbit@rmq1 -a rabbit start
 facts:end=1
 `
 	out = strings.NewReplacer("PROBE", Ask{Work: true}.Expression(), "STREAMS", oneLine(streamsSource)).Replace(out)
@@ -74,7 +75,7 @@ facts:end=1
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(f.Running, []string{"rabbitmqctl -n rabbit@rmq1 stop_app", "rabbitmqctl -n rabbit@rmq1 -q eval …"}) {
+	if !slices.Equal(f.Running, []string{"rabbitmqctl -n rabbit@rmq1 stop_app", "rabbitmqctl -n rabbit@rmq1 -q eval …", "erl_call -r -sname rabbit@rmq1 -a rabbit start"}) {
 		t.Errorf("running: %q", f.Running)
 	}
 	if f.Rotating {
@@ -118,13 +119,13 @@ func TestFactsFindWhatRuns(t *testing.T) {
 		}
 		return f
 	}
+	const wait = "read line; :"
 	for _, command := range []string{"rabbitmqctl -n rabbit@facts stop_app", "rabbitmq-queues shrink rabbit@facts", "rabbitmqctl set_cluster_name rabbitmq-facts"} {
 		program, _, _ := strings.Cut(command, " ")
 		script := filepath.Join(dir, program)
 		if err := os.WriteFile(script, []byte("#!/bin/sh -e\nread line\n"), 0o755); err != nil { //nolint:gosec // G306: a program
 			t.Fatal(err)
 		}
-		const wait = "read line; :"
 		for as, facts := range map[string]Facts{
 			"machine": listed("/bin/sh", append([]string{"/usr/lib/erlang/erts-13.1/bin/beam.smp", "-c", wait, "--", "-extra"}, strings.Fields("/usr/lib/rabbitmq/bin/"+command)...)...),
 			"script":  listed(script, strings.Fields(command)...),
@@ -136,6 +137,27 @@ func TestFactsFindWhatRuns(t *testing.T) {
 		}
 		if found := listed("/bin/sh", append([]string{"less", "-c", wait}, strings.Fields("/tmp/"+command)...)...); slices.Contains(found.Running, command) {
 			t.Errorf("who reads about %s was taken for it", command)
+		}
+	}
+	const call = "erl_call -r -sname rabbit@facts -a rabbit start"
+	for as, argv := range map[string][]string{
+		"program": append([]string{"/usr/bin/erl_call", "-c", wait}, strings.Fields(call)[1:]...),
+		"doas":    append([]string{"doas", "-c", wait, "-u", "rabbitmq"}, strings.Fields("/usr/bin/"+call)...),
+		"runuser": append([]string{"runuser", "-c", wait, "-u", "rabbitmq", "--"}, strings.Fields(call)...),
+	} {
+		running := listed("/bin/sh", argv...).Running
+		if !slices.ContainsFunc(running, func(line string) bool {
+			return strings.HasPrefix(line, "erl_call ") && strings.HasSuffix(line, "-r -sname rabbit@facts -a rabbit start")
+		}) {
+			t.Errorf("as %s, %s is not among %q", as, call, running)
+		}
+	}
+	for as, argv := range map[string][]string{
+		"who reads about it":     append([]string{"less", "-c", wait}, strings.Fields("/tmp/"+call)...),
+		"who asks for something": {"/usr/bin/erl_call", "-c", wait, "-r", "-sname", "rabbit@facts", "-fetch_stdout", "-no_result_term", "-e"},
+	} {
+		if running := listed("/bin/sh", argv...).Running; slices.ContainsFunc(running, func(line string) bool { return strings.Contains(line, "rabbit@facts") }) {
+			t.Errorf("%s was taken for it: %q", as, running)
 		}
 	}
 	for _, as := range []string{"sh", "sudo"} { // rotate.sh, before the virtual machine starts

@@ -127,6 +127,9 @@ func parseFacts(out, address string) (Facts, error) {
 }
 
 func isChange(command string) bool {
+	if strings.HasPrefix(command, "erl_call ") { // facts.sh lists those that change something
+		return true
+	}
 	for _, word := range strings.Fields(command) {
 		if word == "eval" { // what follows is an expression, and of ours only streams.erl changes anything
 			return strings.Contains(command, "rabbit_stream_queue:delete_replica(")

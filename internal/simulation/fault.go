@@ -134,13 +134,13 @@ func (f *Fleet) strike(b *Broker, argv []string) *Fault {
 // meets tells whether a command has the fault's word: among its words, or, for a function of Erlang, in what it evaluates.
 // "eval" is whatever evaluates something.
 func (f *Fault) meets(argv []string) bool {
-	return f.Word == "" || slices.Contains(argv, f.Word) || f.Word == "eval" && argv[0] == erlCall ||
+	return f.Word == "" || slices.Contains(known(argv), f.Word) || f.Word == "eval" && argv[0] == erlCall && slices.Contains(argv, "-e") ||
 		strings.Contains(f.Word, ":") && slices.ContainsFunc(argv, func(arg string) bool { return strings.Contains(arg, f.Word) })
 }
 
 // verb is the part of a command that says what it does.
 func verb(argv []string) string {
-	for i, arg := range argv {
+	for i, arg := range known(argv) {
 		switch {
 		case slices.Contains(changing, arg), arg == "eval", arg == "reset-failed", arg == "start", arg == "test", arg == "journalctl":
 			return arg
@@ -157,7 +157,7 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 	late := func(d time.Duration) {
 		// The CLI's process is there from the beginning; what it asked for takes effect in the end.
 		line := c.line()
-		listed := slices.ContainsFunc(changing, func(word string) bool { return slices.Contains(c.argv, word) })
+		listed := slices.ContainsFunc(changing, func(word string) bool { return slices.Contains(known(c.argv), word) })
 		if rotates := strings.Contains(line, "erlang:set_cookie("); rotates {
 			listed, line = true, line[strings.Index(line, "rabbitmqctl "):]
 		}
@@ -201,6 +201,9 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 	case Fails:
 		if strings.HasPrefix(c.argv[0], "rabbitmq") {
 			return outcome{reply: reply{code: 69, err: "Error:\n{:badrpc, {:EXIT, {:simulated_failure, []}}}\n"}}
+		}
+		if c.argv[0] == erlCall && slices.Contains(c.argv, "-a") {
+			return outcome{reply: reply{out: "{badrpc, {'EXIT', {simulated_failure, []}}}"}}
 		}
 		return outcome{reply: reply{code: 1, err: "cannot fork: Resource temporarily unavailable\n"}}
 	case AppStops:
@@ -266,11 +269,12 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 // target is the node that a call of RabbitMQ's tools is about, and what it changes there; empty when it changes nothing.
 func (c call) target() (node *Broker, command string) {
 	node = c.host
-	if at := slices.Index(c.argv, "-n"); at >= 0 && c.host.fleet.brokers[c.argv[at+1]] != nil {
+	if at := slices.IndexFunc(c.argv, func(arg string) bool { return arg == "-n" || arg == "-sname" || arg == "-name" }); at >= 0 && c.host.fleet.brokers[c.argv[at+1]] != nil {
 		node = c.host.fleet.brokers[c.argv[at+1]]
 	}
-	if i := slices.IndexFunc(c.argv, func(arg string) bool { return slices.Contains(changing, arg) }); i >= 0 {
-		command = c.argv[i]
+	words := known(c.argv)
+	if i := slices.IndexFunc(words, func(arg string) bool { return slices.Contains(changing, arg) }); i >= 0 {
+		command = words[i]
 	}
 	return node, command
 }
@@ -292,6 +296,9 @@ func (b *Broker) orphan(c call, d time.Duration) {
 		return // what only reads is of no account
 	}
 	what := command + " for rabbitmqcli-1-rabbit@" + b.Name
+	if c.argv[0] == erlCall {
+		what = command + " for " + node.Name
+	}
 	f.do("", func() {
 		node.underWay = append(node.underWay, what)
 		node.pending++

@@ -36,21 +36,8 @@ func (c call) rabbitmqctl() reply {
 	if args[0] == "version" && len(args) == 1 { // it talks to no node
 		return reply{out: b.version.Number + "\n"}
 	}
-	if command && c.orphan { // its process is gone, and what it asked for goes on
-		f.mu.Lock()
-		f.commands = append(f.commands, Command{Host: b.Name, Line: c.line()})
-		f.mu.Unlock()
-	} else if command {
-		line := c.line()
-		f.mu.Lock()
-		b.processes = append(b.processes, line)
-		f.commands = append(f.commands, Command{Host: b.Name, Line: line})
-		f.mu.Unlock()
-		defer f.do("", func() {
-			if i := slices.Index(b.processes, line); i >= 0 {
-				b.processes = slices.Delete(b.processes, i, i+1)
-			}
-		})
+	if command {
+		defer c.begins()()
 	}
 	f.mu.Lock()
 	node, astray := f.brokers[target], false
@@ -68,11 +55,7 @@ func (c call) rabbitmqctl() reply {
 	if failed {
 		return failure
 	}
-	f.do("", func() {
-		if node.asked = c.at; c.orphan { // it outlives its process for as long as the fault says
-			node.asked = time.Now()
-		}
-	})
+	c.reaches(node)
 	if command {
 		defer f.carriesOut(node.Name, args[0])()
 	}
@@ -90,6 +73,34 @@ func (c call) rabbitmqctl() reply {
 		r.out = ""
 	}
 	return r
+}
+
+// begins notes that a command which changes something begins, and returns what notes its end.
+func (c call) begins() (end func()) {
+	b, f, line := c.host, c.host.fleet, c.line()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.commands = append(f.commands, Command{Host: b.Name, Line: strings.Join(known(c.argv), " ")})
+	if c.orphan { // its process is gone, and what it asked for goes on
+		return func() {}
+	}
+	b.processes = append(b.processes, line)
+	return func() {
+		f.do("", func() {
+			if i := slices.Index(b.processes, line); i >= 0 {
+				b.processes = slices.Delete(b.processes, i, i+1)
+			}
+		})
+	}
+}
+
+// reaches notes that a command reaches a node.
+func (c call) reaches(node *Broker) {
+	c.host.fleet.do("", func() {
+		if node.asked = c.at; c.orphan { // it outlives its process for as long as the fault says
+			node.asked = time.Now()
+		}
+	})
 }
 
 // cannotReach says why the CLI on this host does not reach a node.

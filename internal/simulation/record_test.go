@@ -65,6 +65,11 @@ func TestPrintsWhatRealBrokersPrinted(t *testing.T) {
 				f.Broker(node(3)).StopApp()
 			}
 		}, argv: "rabbitmqctl start_app"},
+		{record: "start_app-forgotten-erl_call", on: node(3), only: []Version{V310, V40}, world: func(f *Fleet) {
+			pairUp(f, all...)
+			f.Broker(node(3)).StopApp()
+			f.Broker(node(1)).ForgetByHand(node(3))
+		}, argv: "/usr/bin/erl_call -r -sname rabbit@rmq3 -a 'rabbit start'"},
 		{record: "reset-app_running", on: node(1), argv: "rabbitmqctl reset"},
 		{record: "eval-dead", on: node(1), world: func(f *Fleet) { f.Broker(node(1)).StopService() }, argv: `rabbitmqctl eval 1.`},
 		{record: "cookie-file-differs-eval", on: node(3), world: func(f *Fleet) {
@@ -86,7 +91,11 @@ func TestPrintsWhatRealBrokersPrinted(t *testing.T) {
 					if c.world != nil {
 						c.world(f)
 					}
-					got := call{host: f.Broker(c.on), user: "rabbitmq", argv: strings.Fields(c.argv)}.run()
+					argv, err := split(c.argv)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got := call{host: f.Broker(c.on), user: "rabbitmq", argv: argv}.run()
 					want := v.say(c.record)
 					if strings.Contains(readCommand(t, v, c.record), "stop_app;") || strings.Contains(readCommand(t, v, c.record), "stop_app &&") {
 						want = want.withoutStop().until("Starting node") // it ran more than one command

@@ -139,14 +139,18 @@ func (r *recorder) probes(rmq1, rmq2 *lab.Host) {
 	r.lab(func(context.Context) error {
 		return rmq1.WriteFile("/var/tmp/probe", []byte(all+"\n"), 0o644, "root")
 	})
-	otp := r.number(rmq1, "list_to_integer(erlang:system_info(otp_release))")
-	if otp >= 25 { // an older erl_call cannot fetch what the node prints
+	if r.quick(rmq1) {
 		r.keep("probe-erl_call", rmq1, "sh", "-c", `erl_call -r -sname "$1" -fetch_stdout -no_result_term -e </var/tmp/probe`, "sh", rmq1.NodeName())
 	}
 	r.do(rmq2, "stop_app")
 	r.keep("probe-stopped", rmq2, "rabbitmqctl", "-q", "eval", all)
 	r.keep("rejoin", rmq2, "rabbitmqctl", "join_cluster", rmq1.NodeName())
 	r.do(rmq2, "start_app")
+}
+
+// quick tells whether the host's erl_call can fetch what the node prints.
+func (r *recorder) quick(h *lab.Host) bool {
+	return r.number(h, "list_to_integer(erlang:system_info(otp_release))") >= 25
 }
 
 func (r *recorder) number(h *lab.Host, expression string) int {
@@ -206,6 +210,9 @@ func (r *recorder) removals(rmq1, rmq2, rmq3 *lab.Host) {
 	r.do(rmq3, "stop_app")
 	r.keep("forget-stopped", rmq1, "rabbitmqctl", "forget_cluster_node", rmq3.NodeName())
 	r.keep("forget-stopped-replicas", rmq1, "rabbitmq-queues", "quorum_status", "quorum-one")
+	if r.quick(rmq1) {
+		r.keep("start_app-forgotten-erl_call", rmq3, "erl_call", "-r", "-sname", rmq3.NodeName(), "-a", "rabbit start")
+	}
 	r.keep("start_app-forgotten", rmq3, "rabbitmqctl", "start_app")
 	r.lab(rmq3.BlankBroker)
 	r.join(rmq3, rmq1)

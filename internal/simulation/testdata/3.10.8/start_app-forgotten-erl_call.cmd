@@ -1,0 +1,1 @@
+erl_call -r -sname rabbit@rmq3 -a "rabbit start"
