@@ -34,7 +34,7 @@ func (b *Broker) facts(args []string) reply {
 	}
 	fmt.Fprintf(&s, "facts:unit.LoadState=%s\nfacts:unit.ActiveState=%s\nfacts:unit.SubState=%s\nfacts:unit.Result=%s\n", load, active, sub, result)
 	for _, p := range b.processes {
-		fmt.Fprintf(&s, "facts:cli_running=%s\n", p)
+		fmt.Fprintf(&s, "facts:cli_running=%s\n", strings.TrimPrefix(p, "/usr/bin/")) // as facts.sh lists it
 	}
 	s.WriteString("facts:end=1\n")
 	return reply{out: s.String()}
