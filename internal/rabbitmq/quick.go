@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"strconv"
 	"sync"
 	"time"
 
@@ -78,6 +79,7 @@ func (n *Node) callQuickly(ctx context.Context, function string) (called bool, e
 	case result.ExitCode == 0 && string(bytes.TrimSpace(result.Stdout)) == "ok":
 		return true, nil
 	}
+	argv[len(argv)-1] = strconv.Quote(function) // as one would type it
 	return true, n.failed(argv, result)
 }
 

@@ -152,3 +152,33 @@ func TestUnitThatFailedIsClearedBeforeItIsStarted(t *testing.T) {
 		t.Errorf("it ran %q", *h.lines)
 	}
 }
+
+// What stops or starts an application has happened, or may have, once erl_call has reached the node: it is left at that.
+// Only when nothing was asked for, rabbitmqctl may be tried.
+func TestStopOfANodeIsAskedForOnce(t *testing.T) {
+	const call = "'rabbit stop'"
+	for name, c := range map[string]struct {
+		answer answering
+		want   string // what the error says; empty where there is none
+		again  bool
+	}{
+		"done":               {answering{out: "ok"}, "", false},
+		"it failed there":    {answering{out: "{badrpc, {'EXIT', {noproc, []}}}"}, `erl_call -r -sname rabbit@rmq1 -a "rabbit stop"` + "` for node rabbit@rmq1 on host rmq1", false},
+		"it says nothing":    {answering{}, "RabbitMQ said: nothing", false},
+		"it ended badly":     {answering{code: 1, err: "erl_call: rpc failed\n"}, "rpc failed", false},
+		"the node is down":   {answering{code: 1, err: "erl_call: failed to connect to node rabbit@rmq1\n"}, "", true},
+		"the name is nobody": {answering{code: 1, err: "erl_call: can't ei_gethostbyname(rmq1)\n"}, "", true},
+		"sudo refuses":       {answering{code: 1, err: "sudo: a password is required\n"}, "", true},
+	} {
+		h := told{map[string]answering{call: c.answer}, &[]string{}}
+		node := New(remote.New(h, "rmq1", remote.Options{Become: true}), Config{Name: "rabbit@rmq1"})
+		node.quick.found("/usr/bin/erl_call")
+		err := node.StopApp(t.Context())
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if h.ran("-- rabbitmqctl -n 'rabbit@rmq1' stop_app") != c.again {
+			t.Errorf("%s: it ran %q", name, *h.lines)
+		}
+	}
+}
