@@ -123,7 +123,8 @@ func (w *workspace) delayed(m moment) func(cmd *exec.Cmd) error {
 func (w *workspace) mustRunLate(m moment, args ...string) outcome {
 	w.t.Helper()
 	return w.mustWait(strings.Replace(m.command, ofStreams, "eval …", 1), func(ctx context.Context) error {
-		_, err := m.host(suite.lab).Run(ctx, "pkill", "-CONT", "-f", cliOf(m.command))
+		// A sudo stops itself when what it runs is stopped, and counts as running until it sees the end of that.
+		_, err := m.host(suite.lab).Run(ctx, "sh", "-c", `pkill -CONT -f "$1" && pkill -CONT -x sudo`, "sh", cliOf(m.command))
 		return err
 	}, args...)
 }
