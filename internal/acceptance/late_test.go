@@ -100,7 +100,7 @@ func frozen(t *testing.T, h *lab.Host, command string) {
 
 // cliOf is a pattern for the process of RabbitMQ's command line that runs a command, and not for the one that has the
 // pattern among its arguments.
-func cliOf(command string) string { return "[b]eam.* -extra .*" + command }
+func cliOf(command string) string { return "[-]extra [^ ]*/rabbitmq[a-z-]* .*" + command }
 
 // freezing stops the process of the pattern $2 as soon as it is there.
 const freezing = `for i in $(seq 100); do pkill -STOP -f "$2" && exit; sleep 0.05; done; exit 1`

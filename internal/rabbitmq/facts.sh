@@ -36,10 +36,10 @@ elif command -v systemctl >/dev/null 2>&1; then
     ;;
   esac
 fi
-# A rabbitmqctl that somebody's connection lost goes on (measured): its name stands at the end of the VM's arguments. For its
-# first 80 milliseconds (measured) it is a shell script, or what sudo, or rotate.sh, is about to start. An erl_call is listed
-# when it calls a function by its name: what it evaluates changes nothing.
-ps -eo args= 2>/dev/null | sed -n -e 's|^.*beam.* -extra [^ ]*/\(rabbitmq[a-z-]* .*\)$|facts:cli_running=\1|p' \
+# A rabbitmqctl that somebody's connection lost goes on (measured): its name stands at the end of the VM's arguments, and
+# since OTP 27 at their beginning, too. For its first 80 milliseconds (measured) it is a shell script, or what sudo, or
+# rotate.sh, is about to start. An erl_call is listed when it calls a function by its name: what it evaluates changes nothing.
+ps -eo args= 2>/dev/null | sed -n -e 's#^[^ ]*\(beam[^ ]*\|/escript/rabbitmq[a-z-]*\) .* -extra [^ ]*/\(rabbitmq[a-z-]* .*\)$#facts:cli_running=\2#p' \
   -e 's|^[^ ]*sh \(-e \)*[^ ]*/\(rabbitmq[a-z-]* .*\)$|facts:cli_running=\2|p' \
   -e 's|^[^ ]*sh -s -- .*[ /]\(rabbitmq[a-z-]* .*eval .*\)$|facts:cli_running=\1|p' \
   -e 's|^\([^ ]*/\)\{0,1\}\(erl_call .* -a rabbit [a-z]*\)$|facts:cli_running=\2|p' \

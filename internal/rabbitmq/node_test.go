@@ -128,6 +128,7 @@ func TestFactsFindWhatRuns(t *testing.T) {
 		}
 		for as, facts := range map[string]Facts{
 			"machine": listed("/bin/sh", append([]string{"/usr/lib/erlang/erts-13.1/bin/beam.smp", "-c", wait, "--", "-extra"}, strings.Fields("/usr/lib/rabbitmq/bin/"+command)...)...),
+			"escript": listed("/bin/sh", append([]string{"/usr/lib/rabbitmq/lib/rabbitmq_server-4.0.5/escript/" + program, "-c", wait, "--", "-extra"}, strings.Fields("/usr/lib/rabbitmq/lib/rabbitmq_server-4.0.5/escript/"+command)...)...),
 			"script":  listed(script, strings.Fields(command)...),
 			"sudo":    listed("/bin/sh", append([]string{"sudo", "-c", wait, "-H", "-u", "rabbitmq", "--"}, strings.Fields(command)...)...),
 		} {
