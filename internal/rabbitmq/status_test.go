@@ -16,6 +16,7 @@ type answering struct {
 	out  string
 	err  string
 	code int
+	lost error // the connection's end, in place of an exit code
 }
 
 func (a answering) Run(_ context.Context, line string, _ io.Reader, stdout, stderr io.Writer) (int, error) {
@@ -26,7 +27,7 @@ func (a answering) Run(_ context.Context, line string, _ io.Reader, stdout, stde
 	}
 	_, _ = io.WriteString(stdout, a.out)
 	_, _ = io.WriteString(stderr, a.err)
-	return a.code, nil
+	return a.code, a.lost
 }
 
 func (a answering) node() *Node {
@@ -166,6 +167,7 @@ func TestStopOfANodeIsAskedForOnce(t *testing.T) {
 		"it failed there":    {answering{out: "{badrpc, {'EXIT', {noproc, []}}}"}, `erl_call -r -sname rabbit@rmq1 -a "rabbit stop"` + "` for node rabbit@rmq1 on host rmq1", false},
 		"it says nothing":    {answering{}, "RabbitMQ said: nothing", false},
 		"it ended badly":     {answering{code: 1, err: "erl_call: rpc failed\n"}, "rpc failed", false},
+		"its end is unknown": {answering{lost: errors.New("the connection was lost")}, "the connection was lost", false},
 		"the node is down":   {answering{code: 1, err: "erl_call: failed to connect to node rabbit@rmq1\n"}, "", true},
 		"the name is nobody": {answering{code: 1, err: "erl_call: can't ei_gethostbyname(rmq1)\n"}, "", true},
 		"sudo refuses":       {answering{code: 1, err: "sudo: a password is required\n"}, "", true},
