@@ -83,7 +83,7 @@ func (p *Pool) dialHop(ctx context.Context, cfg Config, via *Client) (*Client, e
 	// ends a handshake.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	algorithms := ssh.SupportedAlgorithms() // leaves SHA-1 and DSA out
-	wire := &wire{Conn: conn}
+	wire := &wire{Conn: conn, acknowledge: acknowledging(conn)}
 	sshConn, channels, requests, err := ssh.NewClientConn(wire, addr, &ssh.ClientConfig{
 		Config:            ssh.Config{KeyExchanges: algorithms.KeyExchanges, Ciphers: algorithms.Ciphers, MACs: algorithms.MACs},
 		User:              cfg.User,
@@ -113,7 +113,8 @@ func (p *Pool) dialHop(ctx context.Context, cfg Config, via *Client) (*Client, e
 // that is asked for in between waits for ever.
 type wire struct {
 	net.Conn
-	over atomic.Pointer[ssh.Conn]
+	acknowledge func() // nil where it is done at once anyway
+	over        atomic.Pointer[ssh.Conn]
 }
 
 func (w *wire) carries(conn ssh.Conn) { w.over.Store(&conn) }
@@ -121,6 +122,9 @@ func (w *wire) carries(conn ssh.Conn) { w.over.Store(&conn) }
 // Read implements net.Conn.
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
+	if n > 0 && w.acknowledge != nil {
+		w.acknowledge()
+	}
 	if err != nil {
 		if conn := w.over.Swap(nil); conn != nil {
 			_ = w.Close()
