@@ -83,16 +83,23 @@ Lacking = fun(Up) ->
      streams => [#{vhost => VH, name => Nm} || {rabbit_stream_queue, {resource, VH, _, Nm}, Rs} <- Can, not lists:member(N, Rs)]} || N <- Up] end,
 %% for: work
 %% What others have this node do right now: a process that answers to another node, or that works for erl_call, with one of
-%% these functions on its stack. It goes on when whoever asked for it has ended, and shows here then as well.
-Changes = [{rabbit, stop, stop_app}, {rabbit, start, start_app}, {rabbit, start_it, start_app}, {rabbit_mnesia, join_cluster, join_cluster}, {rabbit_db_cluster, join, join_cluster},
-  {rabbit_mnesia, forget_cluster_node, forget_cluster_node}, {rabbit_db_cluster, forget_member, forget_cluster_node}, {rabbit_mnesia, reset, reset}, {rabbit_db, reset, reset},
-  {rabbit_mnesia, force_reset, force_reset}, {rabbit_db, force_reset, force_reset}, {rabbit_mnesia, change_cluster_node_type, change_cluster_node_type},
-  {rabbit_db_cluster, change_node_type, change_cluster_node_type}, {rabbit_nodes, set_cluster_name, set_cluster_name}, {rabbit_quorum_queue, shrink_all, shrink}, {rabbit_quorum_queue, grow, grow}, {rabbit_stream_queue, delete_replica, delete_replica}],
-Marks = [{iolist_to_binary(["(", B(M), ":", B(F), "/"]), C} || {M, F, C} <- Changes],
+%% these functions on its stack. It goes on when whoever asked for it has ended, and shows here then as well. The last mark is
+%% cut short, so that no list of processes shows this question as the change that streams.erl makes.
+Marks = [{<<"(rabbit:stop/">>, <<"stop_app">>}, {<<"(rabbit:start/">>, <<"start_app">>}, {<<"(rabbit:start_it/">>, <<"start_app">>},
+  {<<"(rabbit_mnesia:join_cluster/">>, <<"join_cluster">>}, {<<"(rabbit_db_cluster:join/">>, <<"join_cluster">>}, {<<"(rabbit_mnesia:forget_cluster_node/">>, <<"forget_cluster_node">>},
+  {<<"(rabbit_db_cluster:forget_member/">>, <<"forget_cluster_node">>}, {<<"(rabbit_mnesia:reset/">>, <<"reset">>}, {<<"(rabbit_db:reset/">>, <<"reset">>},
+  {<<"(rabbit_mnesia:force_reset/">>, <<"force_reset">>}, {<<"(rabbit_db:force_reset/">>, <<"force_reset">>},
+  {<<"(rabbit_mnesia:change_cluster_node_type/">>, <<"change_cluster_node_type">>}, {<<"(rabbit_db_cluster:change_node_type/">>, <<"change_cluster_node_type">>},
+  {<<"(rabbit_nodes:set_cluster_name/">>, <<"set_cluster_name">>}, {<<"(rabbit_quorum_queue:shrink_all/">>, <<"shrink">>}, {<<"(rabbit_quorum_queue:grow/">>, <<"grow">>},
+  {<<"stream_queue:delete_replica/">>, <<"delete_replica">>}],
 %% What erl_call asks for is done by a process that rex, the server for such calls, watches.
 Called = T(fun() -> {monitors, Rex} = process_info(whereis(rex), monitors), [P || {process, P} <- Rex] end, []),
-%% A backtrace has the whole stack, current_stacktrace its eight uppermost calls.
-Work = fun() -> lists:usort([[B(C), " for ", B(node(G))] || P <- processes(), P =/= self(), {group_leader, G} <- [process_info(P, group_leader)], node(G) =/= node() orelse lists:member(P, Called),
+%% A process that answers to another node has its group leader there. All are asked for theirs by maps:map, and looked at
+%% one by one only when there is a leader elsewhere: each step of an expression costs the node as much as a hundred compiled
+%% ones. A backtrace has the whole stack, current_stacktrace its eight uppermost calls.
+Work = fun() -> Ps = lists:delete(self(), processes()), Led = maps:map(fun erlang:process_info/2, maps:from_list(lists:zip(Ps, lists:duplicate(length(Ps), group_leader)))),
+  Away = [G || {group_leader, G} <- lists:usort(maps:values(Led)), node(G) =/= node()],
+  lists:usort([[C, " for ", B(node(G))] || {P, {group_leader, G}} <- maps:to_list(case Away of [] -> maps:with(Called, Led); _ -> Led end), lists:member(G, Away) orelse lists:member(P, Called),
   {backtrace, Bt} <- [process_info(P, backtrace)], {Mark, C} <- Marks, binary:match(Bt, Mark) =/= nomatch]) end,
 %% for: peers
 Peers = fun() -> {ok, {L, _}} = rabbit_peer_discovery:discover_cluster_nodes(), Bs(L) end,
