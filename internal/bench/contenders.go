@@ -102,7 +102,7 @@ func (s *stage) writeAnsible() error {
 	files := map[string]string{
 		"inventory": inventory.String(),
 		// Pipelining is Ansible's fast way, and the one that works for an account that is neither root nor the login's.
-		"ansible.cfg": "[defaults]\nhost_key_checking = True\n[ssh_connection]\npipelining = True\n",
+		"ansible.cfg": "[defaults]\nhost_key_checking = True\n[ssh_connection]\npipelining = True\ncontrol_path_dir = " + filepath.Join(s.dir, "cp") + "\n",
 		"check.yml": `- hosts: nodes
   gather_facts: false
   become: true
@@ -174,13 +174,13 @@ func (s *stage) checking() []contender {
 		{name: floor, do: func(ctx context.Context) error {
 			return s.ssh(ctx, s.lab.Hosts()[0], "sudo -n -u rabbitmq rabbitmqctl -q cluster_status --formatter json")
 		}},
-		{name: ansible, do: func(ctx context.Context) error { return s.playbook(ctx, "check.yml") }},
+		{name: ansible, prepare: s.hangUp, do: func(ctx context.Context) error { return s.playbook(ctx, "check.yml") }},
 	}
 }
 
 // forming are the ways to make three blank nodes one cluster.
 func (s *stage) forming() []contender {
-	blank := func(ctx context.Context) error { return s.lab.BlankAll(ctx) }
+	blank := func(ctx context.Context) error { return errors.Join(s.lab.BlankAll(ctx), s.hangUp(ctx)) }
 	seed := s.lab.Hosts()[0].NodeName()
 	return []contender{
 		{name: ansible, prepare: blank, do: func(ctx context.Context) error { return s.playbook(ctx, "form.yml") }},
@@ -212,6 +212,19 @@ const (
 	ansibleAgain   = "Ansible, a playbook that may be run again"
 	shell          = "a shell loop over ssh"
 )
+
+// hangUp ends the connections that Ansible leaves open for a minute: a playbook that is run every five minutes, or once,
+// finds none, and neither does anybody else here.
+func (s *stage) hangUp(ctx context.Context) error {
+	masters, err := filepath.Glob(filepath.Join(s.dir, "cp", "*"))
+	for _, master := range masters {
+		failed := command(ctx, s.dir, "ssh", "-F", "/dev/null", "-o", "ControlPath="+master, "-O", "exit", "any")
+		if _, there := os.Stat(master); failed != nil && there == nil { // else its minute is over
+			err = errors.Join(err, failed)
+		}
+	}
+	return err
+}
 
 // measure lets the contenders take turns, so that whatever else the machine does falls on all of them alike.
 func (s *stage) measure(ctx context.Context, rounds int, contenders []contender) ([]measured, error) {
