@@ -130,6 +130,9 @@ func (d *nodeData) Read(ctx context.Context, req datasource.ReadRequest, resp *d
 	if err == nil {
 		seen, err = node.Observe(ctx, rabbitmq.Ask{Inventory: true, Peers: true, Hints: true})
 	}
+	if err == nil && seen.Facts.Brief {
+		seen.Facts, err = node.Facts(ctx)
+	}
 	if err != nil {
 		fail(&resp.Diagnostics, doing, err)
 		return

@@ -28,15 +28,20 @@ type Observation struct {
 // Observe reads everything about a node: the host's facts first, then the node's own word. Its error means that nothing
 // is known: never that the node is gone.
 func (n *Node) Observe(ctx context.Context, ask Ask) (Observation, error) {
-	facts, err := n.Facts(ctx)
+	facts, err := n.briefly(ctx)
 	if err != nil {
 		return Observation{}, err
 	}
-	o := Observation{Facts: facts}
 	if facts.CLI == "" {
-		return o, &NotInstalledError{Host: n.host.Address(), CLI: n.config.CLI[0]}
+		return Observation{Facts: facts}, &NotInstalledError{Host: n.host.Address(), CLI: n.config.CLI[0]}
 	}
 	out, quick := n.evalQuickly(ctx, ask.Expression())
+	if !quick && facts.Brief { // who does not answer is looked at as a whole, before it is asked again
+		if facts, err = n.Facts(ctx); err != nil {
+			return Observation{}, err
+		}
+	}
+	o := Observation{Facts: facts}
 	var status Status
 	if quick {
 		if status, err = n.understand(out, ask); err != nil {
@@ -86,7 +91,7 @@ func (n *Node) Observe(ctx context.Context, ask Ask) (Observation, error) {
 // Doing gives the changes that go on: commands of the CLI on the node's host, and what the node itself carries out for
 // others. A node that is down carries out nothing.
 func (n *Node) Doing(ctx context.Context) ([]string, error) {
-	facts, err := n.Facts(ctx)
+	facts, err := n.briefly(ctx)
 	if err != nil || len(facts.Running) > 0 || facts.Idle {
 		return facts.Running, err
 	}

@@ -31,6 +31,12 @@ func (q *quickCarrier) bar() {
 	q.barred = true
 }
 
+func (q *quickCarrier) isBarred() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.barred
+}
+
 func (q *quickCarrier) get() string {
 	q.mu.Lock()
 	defer q.mu.Unlock()

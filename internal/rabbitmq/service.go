@@ -23,6 +23,8 @@ type Facts struct {
 	Boot    string   // the kernel's boot id, which tells machines apart
 	Unit    Unit     // the broker's systemd unit
 	Running []string // commands of RabbitMQ's CLI tools that run right now and change something
+	// Brief tells that the unit was left out, because a broker runs that its node is asked about next.
+	Brief bool
 	// Rotating tells that a broker of the host is being told another cookie right now.
 	Rotating bool
 	// Idle tells that the node's name is that of this very host, its unit is at rest and no broker runs on it.
@@ -58,12 +60,22 @@ var changing = []string{
 }
 
 // Facts reads the host's own state.
-func (n *Node) Facts(ctx context.Context) (Facts, error) {
+func (n *Node) Facts(ctx context.Context) (Facts, error) { return n.facts(ctx, "unit") }
+
+// briefly is Facts for somebody who asks the node next: where a broker runs that erl_call can ask, its unit is left out.
+func (n *Node) briefly(ctx context.Context) (Facts, error) {
+	if !n.packaged() || n.config.Name == "" || n.quick.isBarred() {
+		return n.Facts(ctx)
+	}
+	return n.facts(ctx, "")
+}
+
+func (n *Node) facts(ctx context.Context, wanted string) (Facts, error) {
 	own := ""
 	if n.packaged() {
 		own = HostPart(n.config.Name)
 	}
-	result, err := n.host.Script(ctx, "", factsScript, n.config.CLI[0], n.config.Service, own)
+	result, err := n.host.Script(ctx, "", factsScript, n.config.CLI[0], n.config.Service, own, wanted)
 	if err != nil {
 		return Facts{}, err
 	}
@@ -110,6 +122,8 @@ func parseFacts(out, address string) (Facts, error) {
 					f.Running = append(f.Running, value)
 				}
 			}
+		case "brief":
+			f.Brief = true
 		case "idle":
 			f.Idle = true
 		case "epmd":

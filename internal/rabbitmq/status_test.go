@@ -141,6 +141,28 @@ func TestObservedHostHasToBeTheNodesOwnWithACookie(t *testing.T) {
 	}
 }
 
+// While a broker runs its unit is not looked at, as the node's own word tells more; unless there is none.
+func TestUnitIsLookedAtWhenTheNodeDoesNotAnswer(t *testing.T) {
+	brief := strings.Replace(factsOfHost, "facts:unit.LoadState=loaded\nfacts:unit.ActiveState=active\n", "facts:brief=1\nfacts:erl_call=/usr/bin/erl_call\n", 1)
+	ended := strings.Replace(factsOfHost, "ActiveState=active\n", "ActiveState=failed\nfacts:idle=1\n", 1)
+	for name, c := range map[string]struct {
+		word  answering
+		want  Condition
+		whole bool
+	}{
+		"it answers":     {answering{out: strings.Replace(wordOfNode, `"boot"`, `"cookie_file":{"path":"/var/lib/rabbitmq/.erlang.cookie","mode":256,"own":true},"boot"`, 1)}, Running, false},
+		"it ended since": {answering{code: 1, err: "erl_call: failed to connect to node rabbit@rmq1\n"}, Down, true},
+	} {
+		h := told{lines: &[]string{}, answers: map[string]answering{
+			"sh -s -- rabbitmqctl rabbitmq-server rmq1 ''": {out: brief}, "sh -s -- rabbitmqctl rabbitmq-server rmq1 unit": {out: ended}, "-fetch_stdout": c.word, "stat -L": {out: "0400 rabbitmq\n"},
+		}}
+		o, err := New(remote.New(h, "rmq1", remote.Options{Become: true}), Config{Name: "rabbit@rmq1"}).Observe(t.Context(), Ask{})
+		if err != nil || o.Condition != c.want || o.Facts.Unit.Down() != c.whole || h.ran("rmq1 unit") != c.whole {
+			t.Errorf("%s: %+v, %v; it ran %q", name, o, err, *h.lines)
+		}
+	}
+}
+
 // The newest units refuse a sixth start within ten minutes, unless what failed is cleared.
 func TestUnitThatFailedIsClearedBeforeItIsStarted(t *testing.T) {
 	h := told{lines: &[]string{}}

@@ -8,7 +8,7 @@ import (
 
 // facts is what the product's first script prints, where it cannot see that no broker runs.
 func (b *Broker) facts(args []string) reply {
-	if len(args) != 3 || args[0] != "rabbitmqctl" || args[1] != "rabbitmq-server" {
+	if len(args) != 4 || args[0] != "rabbitmqctl" || args[1] != "rabbitmq-server" || args[3] != "" && args[3] != "unit" {
 		return b.unknown("facts of %v", args).reply
 	}
 	b.fleet.mu.Lock()
@@ -18,6 +18,20 @@ func (b *Broker) facts(args []string) reply {
 	if b.version.quick() {
 		fmt.Fprintf(&s, "facts:erl_call=%s\n", erlCall)
 	}
+	if b.version.quick() && b.vm && args[3] == "" {
+		s.WriteString("facts:brief=1\n")
+	} else {
+		s.WriteString(b.unitShown())
+	}
+	for _, p := range b.processes {
+		fmt.Fprintf(&s, "facts:cli_running=%s\n", strings.TrimPrefix(p, "/usr/bin/")) // as facts.sh lists it
+	}
+	s.WriteString("facts:end=1\n")
+	return reply{out: s.String()}
+}
+
+// unitShown is what systemctl shows of the broker's unit.
+func (b *Broker) unitShown() string {
 	load, active, sub, result := "loaded", b.unit, "running", "success"
 	if b.unitless {
 		load, active, sub = "not-found", "inactive", "dead"
@@ -32,12 +46,7 @@ func (b *Broker) facts(args []string) reply {
 	case "failed":
 		sub, result = "failed", "exit-code"
 	}
-	fmt.Fprintf(&s, "facts:unit.LoadState=%s\nfacts:unit.ActiveState=%s\nfacts:unit.SubState=%s\nfacts:unit.Result=%s\n", load, active, sub, result)
-	for _, p := range b.processes {
-		fmt.Fprintf(&s, "facts:cli_running=%s\n", strings.TrimPrefix(p, "/usr/bin/")) // as facts.sh lists it
-	}
-	s.WriteString("facts:end=1\n")
-	return reply{out: s.String()}
+	return fmt.Sprintf("facts:unit.LoadState=%s\nfacts:unit.ActiveState=%s\nfacts:unit.SubState=%s\nfacts:unit.Result=%s\n", load, active, sub, result)
 }
 
 // systemd is systemctl or journalctl on the broker's unit.
