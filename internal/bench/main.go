@@ -23,7 +23,7 @@ import (
 
 func main() {
 	rounds := flag.Int("rounds", 7, "how often each contender runs")
-	forms := flag.Int("forms", 3, "how often each contender forms the cluster")
+	forms := flag.Int("forms", 5, "how often each contender forms the cluster")
 	only := flag.String("only", "", "real or growth; empty for both")
 	page := flag.String("page", "templates/guides", "where the page with the results goes")
 	flag.Parse()
