@@ -43,6 +43,7 @@ type clusterData struct {
 
 type nodeData struct {
 	Node, State string
+	Service     string   `json:"service_state"`
 	CookieHash  string   `json:"cookie_hash"`
 	Discovered  []string `json:"discovered_peers"`
 	Hints       []string `json:"rejoin_hints"`
@@ -119,7 +120,7 @@ check "whole" {
 		}
 		var hash string
 		w.output("expected_hash", &hash)
-		if n.State != "running" || n.CookieHash != hash || len(n.Members) != 3 || len(n.Hints) != 0 || n.Inventory == nil || !slices.Contains(n.Inventory.Users, worker) {
+		if n.State != "running" || n.Service != "active (running)" || n.CookieHash != hash || len(n.Members) != 3 || len(n.Hints) != 0 || n.Inventory == nil || !slices.Contains(n.Inventory.Users, worker) {
 			t.Errorf("%+v", n)
 		}
 		if len(n.Inventory.Queues) != 1 || n.Inventory.Queues[0].Type != "quorum" || n.Inventory.Queues[0].Count != 1 || len(n.Inventory.Queues[0].Copies) != 3 {
