@@ -6,8 +6,8 @@ import (
 )
 
 // acknowledging has what was received acknowledged at once. sshd sends its next small packet only then (Nagle's
-// algorithm), and Linux takes 40 milliseconds to acknowledge what it has no answer to: that much was lost in each login,
-// and in each command that printed a little at a time (measured). It gives nil where it cannot be done.
+// algorithm), and Linux takes 40 milliseconds to acknowledge what it has no answer to: that much was lost in each login
+// (measured). It gives nil where it cannot be done.
 func acknowledging(conn net.Conn) func() {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
