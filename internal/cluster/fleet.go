@@ -43,8 +43,19 @@ type work struct {
 	commands []string
 }
 
-// look asks all nodes at once, and then the members that they name and the configuration does not.
+// look looks at all nodes, and a second time when their words do not fit together: they are asked side by side and not at
+// one moment, so that who starts meanwhile runs by its own word and not by that of a peer who answered before (seen on
+// 3.10, after a create was killed at its last start). What is so for good is still so a moment later.
 func (f *Fleet) look(ctx context.Context, ask rabbitmq.Ask) sighting {
+	seen := f.lookOnce(ctx, ask)
+	if !seen.Fits() && pause(ctx, time.Second) == nil {
+		return f.lookOnce(ctx, ask)
+	}
+	return seen
+}
+
+// lookOnce asks all nodes at once, and then the members that they name and the configuration does not.
+func (f *Fleet) lookOnce(ctx context.Context, ask rabbitmq.Ask) sighting {
 	seen := sighting{Snapshot: topology.Snapshot{}, busy: map[string]work{}, links: map[string][]string{}}
 	f.ask(ctx, f.Nodes, ask, &seen)
 	f.giveUpWaiting(seen.Snapshot)
