@@ -125,9 +125,8 @@ func (s Snapshot) Partitions() map[string][]string {
 // Fits tells whether what the running nodes say fits together: each two are members of one cluster by the words of both or
 // by neither's, and see each other running unless they report to have been cut off.
 func (s Snapshot) Fits() bool {
-	for _, a := range sortedKeys(s) {
-		for _, b := range sortedKeys(s) {
-			va, vb := s[a], s[b]
+	for a, va := range s {
+		for b, vb := range s {
 			if va.State != Running || vb.State != Running || !va.lists(b) {
 				continue
 			}
