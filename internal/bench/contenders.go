@@ -88,8 +88,8 @@ func (s *stage) lendPython(ctx context.Context) error {
 
 var required = map[string]any{"required_providers": map[string]any{"rabbitmq": map[string]any{"source": "rabbitmq-topology/rabbitmq"}}}
 
-// writeAnsible writes an inventory and the playbooks, as short as they can be: no facts, one command a task. One of them
-// forms the cluster without a look, and fails when it is run again; one joins whoever is outside, and sees that they are in.
+// writeAnsible writes an inventory and the playbooks, as short as they can be: no facts, one command a task. Some form the
+// cluster without a look, and fail when they are run again; one joins whoever is outside, and sees that they are in.
 func (s *stage) writeAnsible() error {
 	var inventory strings.Builder
 	fmt.Fprintln(&inventory, "[nodes]")
@@ -99,10 +99,20 @@ func (s *stage) writeAnsible() error {
 	fmt.Fprintf(&inventory, "[nodes:vars]\nansible_user=%s\nansible_ssh_private_key_file=%s\nansible_ssh_common_args='-o UserKnownHostsFile=%s -o GlobalKnownHostsFile=/dev/null'\nansible_python_interpreter=/usr/bin/python3\n",
 		lab.User, s.lab.PrivateKeyFile(), s.lab.KnownHostsFile())
 	seed := s.lab.Hosts()[0].NodeName()
+	form := func(become string) string {
+		return `- hosts: nodes[1:]
+  gather_facts: false
+  serial: 1
+  ` + become + `
+  tasks:
+    - command: rabbitmqctl stop_app
+    - command: rabbitmqctl join_cluster ` + seed + `
+    - command: rabbitmqctl start_app
+`
+	}
 	files := map[string]string{
-		"inventory": inventory.String(),
-		// Pipelining is Ansible's fast way, and the one that works for an account that is neither root nor the login's.
-		"ansible.cfg": "[defaults]\nhost_key_checking = True\n[ssh_connection]\npipelining = True\ncontrol_path_dir = " + filepath.Join(s.dir, "cp") + "\n",
+		"inventory":   inventory.String(),
+		"ansible.cfg": "[ssh_connection]\ncontrol_path_dir = " + filepath.Join(s.dir, "cp") + "\n",
 		"check.yml": `- hosts: nodes
   gather_facts: false
   become: true
@@ -111,16 +121,9 @@ func (s *stage) writeAnsible() error {
     - command: rabbitmqctl -q cluster_status --formatter json
       changed_when: false
 `,
-		"form.yml": `- hosts: nodes[1:]
-  gather_facts: false
-  serial: 1
-  become: true
-  become_user: rabbitmq
-  tasks:
-    - command: rabbitmqctl stop_app
-    - command: rabbitmqctl join_cluster ` + seed + `
-    - command: rabbitmqctl start_app
-`,
+		"form.yml": form("become: true"),
+		// As an account that is neither root nor the login's, which takes pipelining, and skips Debian's wrapper for root.
+		"form-piped.yml": form("become: true\n  become_user: rabbitmq"),
 		"form-again.yml": `- hosts: nodes
   gather_facts: false
   become: true
@@ -174,7 +177,7 @@ func (s *stage) checking() []contender {
 		{name: floor, do: func(ctx context.Context) error {
 			return s.ssh(ctx, s.lab.Hosts()[0], "sudo -n -u rabbitmq rabbitmqctl -q cluster_status --formatter json")
 		}},
-		{name: ansible, prepare: s.hangUp, do: func(ctx context.Context) error { return s.playbook(ctx, "check.yml") }},
+		{name: ansiblePiped, prepare: s.hangUp, do: func(ctx context.Context) error { return s.playbook(ctx, true, "check.yml") }},
 	}
 }
 
@@ -183,8 +186,9 @@ func (s *stage) forming() []contender {
 	blank := func(ctx context.Context) error { return errors.Join(s.lab.BlankAll(ctx), s.hangUp(ctx)) }
 	seed := s.lab.Hosts()[0].NodeName()
 	return []contender{
-		{name: ansible, prepare: blank, do: func(ctx context.Context) error { return s.playbook(ctx, "form.yml") }},
-		{name: ansibleAgain, prepare: blank, do: func(ctx context.Context) error { return s.playbook(ctx, "form-again.yml") }},
+		{name: ansible, prepare: blank, do: func(ctx context.Context) error { return s.playbook(ctx, false, "form.yml") }},
+		{name: ansiblePiped, prepare: blank, do: func(ctx context.Context) error { return s.playbook(ctx, true, "form-piped.yml") }},
+		{name: ansibleAgain, prepare: blank, do: func(ctx context.Context) error { return s.playbook(ctx, true, "form-again.yml") }},
 		{name: shell, prepare: blank, do: func(ctx context.Context) error {
 			for _, h := range s.lab.Hosts()[1:] {
 				ctl := "sudo -n -u rabbitmq rabbitmqctl "
@@ -208,8 +212,9 @@ const (
 	clusterPlanCLI = "this provider, rabbitmq_cluster, without erl_call"
 	membersPlanCLI = "this provider, three rabbitmq_cluster_member, without erl_call"
 	floor          = "one SSH login and one cluster_status"
-	ansible        = "Ansible"
-	ansibleAgain   = "Ansible, a playbook that may be run again"
+	ansible        = "Ansible, as it is installed"
+	ansiblePiped   = "Ansible, pipelined"
+	ansibleAgain   = "Ansible, pipelined, may be run again"
 	shell          = "a shell loop over ssh"
 )
 
@@ -289,8 +294,13 @@ func (s *stage) ssh(ctx context.Context, h *lab.Host, line string) error {
 		"-o", "BatchMode=yes", lab.User+"@"+h.Address(), line)
 }
 
-func (s *stage) playbook(ctx context.Context, name string) error {
-	return command(ctx, s.dir, "ansible-playbook", "-i", "inventory", name)
+// playbook runs one with Ansible's own settings, or with pipelining, its fast way, which it leaves off by itself.
+func (s *stage) playbook(ctx context.Context, piped bool, name string) error {
+	var argv []string
+	if piped {
+		argv = []string{"env", "ANSIBLE_PIPELINING=true"}
+	}
+	return command(ctx, s.dir, append(argv, "ansible-playbook", "-i", "inventory", name)...)
 }
 
 func command(ctx context.Context, dir string, argv ...string) error {
