@@ -157,11 +157,11 @@ func (t *teller) operate() {
 	}
 }
 
-// outcast tells whether a broker runs that lists others which have forgotten it.
+// outcast tells whether a broker runs that lists others which have forgotten it, or were rebuilt and are in another cluster.
 func (t *teller) outcast(b *Broker) bool {
 	t.fleet.mu.Lock()
 	defer t.fleet.mu.Unlock()
-	return b.runs() && len(b.peers()) == 1 && slices.ContainsFunc(b.others(), func(o *Broker) bool { return o.runs() && o.store == b.store && len(o.members) > 1 && !o.lists(b.Name) })
+	return b.runs() && len(b.peers()) == 1 && slices.ContainsFunc(b.others(), func(o *Broker) bool { return o.runs() && len(o.members) > 1 && !o.lists(b.Name) })
 }
 
 // instead gives the broker that came back blank while a stopped one, which counts it as a member, has what there is.

@@ -146,13 +146,13 @@ func (f *Fleet) do(who string, change func()) {
 
 // change is do with the world locked.
 func (f *Fleet) change(who string, change func()) {
-	before, quorums := f.treasures(), f.quorums()
+	before, metadata, quorums := f.treasures(), f.metadata(), f.quorums()
 	change()
 	f.settle()
 	if who == "" {
 		return
 	}
-	after, left := f.treasures(), f.quorums()
+	after, leftMetadata, left := f.treasures(), f.metadata(), f.quorums()
 	for _, what := range slices.Sorted(maps.Keys(before)) {
 		if !after[what] && !f.consent {
 			f.violation = append(f.violation, fmt.Sprintf("lost without consent: %s, by %s", what, who))
@@ -162,8 +162,17 @@ func (f *Fleet) change(who string, change func()) {
 		}
 	}
 	for _, what := range slices.Sorted(maps.Keys(quorums)) {
-		if alive, still := left[what]; still && !alive && quorums[what] && (!f.consent || strings.HasPrefix(what, "metadata")) && !f.split {
+		if alive, still := left[what]; still && !alive && quorums[what] && !f.consent && !f.split {
 			f.violation = append(f.violation, fmt.Sprintf("lost its quorum for good: %s, by %s", what, who))
+		}
+	}
+	for _, store := range slices.Sorted(maps.Keys(metadata)) {
+		still, alive := false, false
+		for name, has := range leftMetadata[store] {
+			still, alive = still || metadata[store][name], alive || has // who had none before was forgotten
+		}
+		if still && !alive && !f.split {
+			f.violation = append(f.violation, fmt.Sprintf("lost its quorum for good: metadata of %s, by %s", store, who))
 		}
 	}
 }
@@ -186,20 +195,31 @@ func (f *Fleet) treasures() map[string]bool {
 	return all
 }
 
-// quorums are the things that need a majority, and whether they still can have one, when everybody is started again.
+// metadata tells of the brokers on Khepri, by store, who can still have a majority when everybody is started again.
+func (f *Fleet) metadata() map[string]map[string]bool {
+	all := map[string]map[string]bool{}
+	for _, b := range f.brokers {
+		if !b.version.Khepri {
+			continue
+		}
+		there := 0
+		for m := range b.members {
+			if other := f.brokers[m]; other.store == b.store && other.lists(b.Name) {
+				there++
+			}
+		}
+		if all[b.store.id] == nil {
+			all[b.store.id] = map[string]bool{}
+		}
+		all[b.store.id][b.Name] = there > len(b.members)/2
+	}
+	return all
+}
+
+// quorums are the queues that need a majority, and whether they still can have one, when everybody is started again.
 func (f *Fleet) quorums() map[string]bool {
 	all := map[string]bool{}
 	for _, b := range f.brokers {
-		if b.version.Khepri {
-			there := 0
-			for m := range b.members {
-				if other := f.brokers[m]; other.store == b.store && other.lists(b.Name) {
-					there++
-				}
-			}
-			key := "metadata of " + b.store.id
-			all[key] = all[key] || there > len(b.members)/2
-		}
 		for _, q := range b.store.queues {
 			if q.kind == "classic" {
 				continue

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -25,9 +26,9 @@ func (p *planner) join() {
 				"some members of %s list it and some do not", p.clusterName())
 			continue
 		}
-		if slices.ContainsFunc(p.base.Voices, view.lists) {
-			p.refusal.refuse(RuleDisagreement, node, "Run `rabbitmqctl cluster_status` on both and decide which is right.",
-				"it lists members of %s, and they do not list it as the same cluster", p.clusterName())
+		if i := slices.IndexFunc(p.base.Voices, view.lists); i >= 0 {
+			p.refusal.refuse(RuleDisagreement, node, fmt.Sprintf("Run `rabbitmqctl cluster_status` on both and decide which is right. To give up what %s holds, stop its broker, move its data directory away, start it, and apply again.", node),
+				"it lists %s as a member, which is in %s and does not list it", p.base.Voices[i], p.clusterName())
 			continue
 		}
 		if p.base.has(node) {

@@ -23,7 +23,11 @@ func (p *planner) remove() {
 		}
 	}
 	via := p.stays()
-	if len(live) > 0 && len(dead)+len(live) == len(p.base.Members) && !p.wish.Only {
+	moved := p.movedOn()
+	if len(live) > 0 && len(dead)+len(live)+len(moved) == len(p.base.Members) && !p.wish.Only {
+		if len(moved) > 0 {
+			p.checkLast(via, moved)
+		}
 		live = slices.DeleteFunc(live, func(node string) bool { return node == via }) // the last that runs ends alone and keeps its data
 	} else if len(dead)+len(live) > 0 && p.wish.leaves(via) {
 		p.refuseWithoutVia(append(dead, live...))
@@ -54,10 +58,44 @@ func (p *planner) remove() {
 	}
 }
 
+// movedOn are the members that shall stay and are in another cluster by now: their hosts came back blank, and joined that.
+// They come back to this one no more, whatever it lists.
+func (p *planner) movedOn() []string {
+	return slices.DeleteFunc(sortedKeys(p.base.Members), func(node string) bool {
+		return p.wish.leaves(node) || !p.elsewhere(node) || len(p.seen[node].Members) == 1
+	})
+}
+
+// checkLast refuses to leave a node alone with data that those have not who were to keep it.
+func (p *planner) checkLast(node string, moved []string) {
+	holds := p.holds()
+	text := fmt.Sprintf("%s, with which it was a cluster, came back blank and is in another one by now", strings.Join(moved, ", "))
+	switch {
+	case p.wish.AllowDataLoss:
+	case holds == nil:
+		p.refusal.refuse(RuleUninspected, node, "Look at the broker's log for the cause, or set allow_data_loss = true to leave it alone unseen.", "%s, and what it holds could not be inspected", text)
+	case !holds.Blank():
+		p.refusal.refuse(RuleDataLoss, node, "Move the data away (or delete it) and apply again; or take the resource out with `state rm`, and the node stays as it is, no longer managed.",
+			"%s, and this node holds what nobody else has: %s", text, holds)
+	}
+}
+
+// elsewhere tells whether a member runs and says itself that it is none.
+func (p *planner) elsewhere(node string) bool {
+	view := p.seen[node]
+	return view.State == Running && !slices.ContainsFunc(p.base.Voices, view.lists) && !slices.Contains(p.base.Voices, node)
+}
+
 // refuseWithoutVia refuses to take anybody out while nobody who stays can do it.
 func (p *planner) refuseWithoutVia(leavers []string) {
 	text, next := "a member leaves through another one, and no member that shall stay runs", "Start one of the wished members first."
 	mute := slices.DeleteFunc(slices.Clone(p.base.Running), p.wish.leaves)
+	for _, node := range sortedKeys(p.base.Members) {
+		if !p.wish.leaves(node) && p.elsewhere(node) && len(p.seen[node].Members) == 1 {
+			text = fmt.Sprintf("a member leaves through another one, and %s, which shall stay, came back blank and is outside", node)
+			next = fmt.Sprintf("Bring %s in again first: apply with %s in the configuration as well.", node, p.base.Voices[0])
+		}
+	}
 	if len(mute) > 0 {
 		text = fmt.Sprintf("a member leaves through another one, and of those that shall stay none answers (seen running: %s)", strings.Join(mute, ", "))
 		next = "Correct how they are reached; or, if their hosts are gone, wait until the others notice it, which takes up to a minute and a half."
