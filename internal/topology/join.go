@@ -153,6 +153,9 @@ func (p *planner) checkLeftBehind(node string) {
 		if !slices.Contains(other.Voices, node) || !other.Khepri || members == 1 {
 			continue
 		}
+		for _, step := range p.steps {
+			running += one(step.Starts() && other.has(step.Node) && !other.Runs(step.Node)) // it is looked at anew once they run
+		}
 		if running-1 <= (members-1)/2 {
 			p.refusal.refuse(RuleMajority, node, "Start the other members of that cluster first, or take the node out of it there. There is no switch for this one.",
 				"it is in a cluster of %d of which %d run; without it fewer than a majority would", members, running)
