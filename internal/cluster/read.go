@@ -23,7 +23,7 @@ func (f *Fleet) Read(ctx context.Context, known map[string]topology.Type, replic
 
 // ReadMember says whether node is a member, as topology.ReadMember. All members of one cluster share the look.
 func (f *Fleet) ReadMember(ctx context.Context, node string, peers []string, replicas bool) (m topology.Member, r topology.Reading, found bool, err error) {
-	seen := f.glanced(ctx, rabbitmq.Ask{Replicas: replicas}, func(seen topology.Snapshot) bool { return shows(node, seen) })
+	seen := f.glanced(ctx, rabbitmq.Ask{Replicas: replicas}, func(seen topology.Snapshot) bool { return shows(node, peers, seen) })
 	if len(seen.Clusters()) > 1 { // which of them is the one to be in may depend on who holds data, as in the plan
 		ask := rabbitmq.Ask{Replicas: replicas, Inventory: true, Of: f.names()}
 		seen = f.Memory.share(ctx, fmt.Sprintf("look %+v", ask), f.places(), func(ctx context.Context) topology.Snapshot { return f.look(ctx, ask).Snapshot })
@@ -72,13 +72,17 @@ func showsExactly(known map[string]topology.Type, seen topology.Snapshot) bool {
 	return true
 }
 
-// shows tells whether a glance shows node as a running member of a cluster with others, or as the one that was asked.
-func shows(node string, seen topology.Snapshot) bool {
+// shows tells whether a glance shows node as a running member of a cluster with others, all of its peers among them: one
+// who is not there may be in the cluster that the node is to be in.
+func shows(node string, peers []string, seen topology.Snapshot) bool {
 	if !untroubled(seen) {
 		return false
 	}
 	for _, v := range seen {
 		if _, member := v.Members[node]; !member || !slices.Contains(v.Running, node) || len(v.Members) < 2 {
+			return false
+		}
+		if slices.ContainsFunc(peers, func(peer string) bool { _, member := v.Members[peer]; return !member }) {
 			return false
 		}
 	}

@@ -65,11 +65,14 @@ func TestGlanceIsEnoughOnlyWithoutTrouble(t *testing.T) {
 		if got := showsExactly(both, seen); got != c.exactly {
 			t.Errorf("%s: enough for the cluster: %t", name, got)
 		}
-		if got := shows("rabbit@b", seen); got != c.node {
+		if got := shows("rabbit@b", []string{"rabbit@a"}, seen); got != c.node {
 			t.Errorf("%s: enough for a member: %t", name, got)
 		}
 	}
-	if showsExactly(both, topology.Snapshot{}) || shows("rabbit@b", topology.Snapshot{}) {
+	if showsExactly(both, topology.Snapshot{}) || shows("rabbit@b", nil, topology.Snapshot{}) {
 		t.Error("a glance that nobody answered is enough")
+	}
+	if shows("rabbit@b", []string{"rabbit@a", "rabbit@c"}, topology.Snapshot{"rabbit@a": well}) {
+		t.Error("a glance that does not show one of the peers is enough")
 	}
 }
