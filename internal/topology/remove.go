@@ -83,7 +83,7 @@ func (p *planner) checkLast(node string, moved []string) {
 // elsewhere tells whether a member runs and says itself that it is none.
 func (p *planner) elsewhere(node string) bool {
 	view := p.seen[node]
-	return view.State == Running && !slices.ContainsFunc(p.base.Voices, view.lists) && !slices.Contains(p.base.Voices, node)
+	return view.State == Running && !slices.ContainsFunc(p.base.Voices, view.lists)
 }
 
 // refuseWithoutVia refuses to take anybody out while nobody who stays can do it.
