@@ -114,19 +114,27 @@ func (w *workspace) delayed(m moment) func(cmd *exec.Cmd) error {
 		}
 		ctx, cancel := bounded(w.t)
 		defer cancel()
-		_, err := m.host(suite.lab).Run(ctx, "sh", "-c", freezing, "sh", m.command, cliOf(m.command))
-		return err
+		return m.freeze(ctx)
 	}
+}
+
+// freeze stops the command that starts at the moment before it has done anything.
+func (m moment) freeze(ctx context.Context) error {
+	_, err := m.host(suite.lab).Run(ctx, "sh", "-c", freezing, "sh", m.command, cliOf(m.command))
+	return err
+}
+
+// thaw lets it go on.
+func (m moment) thaw(ctx context.Context) error {
+	// A sudo stops itself when what it runs is stopped, and counts as running until it sees the end of that.
+	_, err := m.host(suite.lab).Run(ctx, "sh", "-c", `pkill -CONT -f "$1" && pkill -CONT -x sudo`, "sh", cliOf(m.command))
+	return err
 }
 
 // mustRunLate runs the CLI while a command of a run that is gone goes on, and lets that take effect once it is waited for.
 func (w *workspace) mustRunLate(m moment, args ...string) outcome {
 	w.t.Helper()
-	return w.mustWait(strings.Replace(m.command, ofStreams, "eval …", 1), func(ctx context.Context) error {
-		// A sudo stops itself when what it runs is stopped, and counts as running until it sees the end of that.
-		_, err := m.host(suite.lab).Run(ctx, "sh", "-c", `pkill -CONT -f "$1" && pkill -CONT -x sudo`, "sh", cliOf(m.command))
-		return err
-	}, args...)
+	return w.mustWait(strings.Replace(m.command, ofStreams, "eval …", 1), m.thaw, args...)
 }
 
 // mustWait runs the CLI to a good end. It waits for a command that goes on before it changes anything; the command is

@@ -4,6 +4,7 @@ package acceptance
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -23,18 +24,40 @@ func TestTwoAppliesTakeTurns(t *testing.T) {
 	everybody.attributes += "\n  timeouts = { create = \"4s\" }"
 	hasty.write(everybody)
 
+	// The first one's join takes until the other one waits, and the hasty one has waited for longer than it may.
 	var waiting, inVain outcome
 	var others sync.WaitGroup
+	join := moment{"join_cluster", second, true}
+	held := errors.New("no join came")
 	first := one.watch(func(ctx context.Context, _ *exec.Cmd, log string) {
 		for line := range follow(ctx, log) {
-			if c, ok := parseChange(line); ok && c.starts && strings.Contains(c.args, "stop_app") {
+			if join.comes(line) {
+				held = join.freeze(ctx)
 				break
 			}
 		}
-		others.Go(func() { waiting = other.apply() })
+		if held != nil {
+			return
+		}
+		waits := make(chan struct{})
+		others.Go(func() {
+			waiting = other.watch(func(ctx context.Context, _ *exec.Cmd, log string) {
+				defer close(waits)
+				for line := range follow(ctx, log) {
+					if strings.Contains(line, waitsForLock) {
+						return
+					}
+				}
+			}, "apply", "-no-color", "-auto-approve")
+		})
 		inVain = hasty.apply()
+		<-waits
+		held = join.thaw(ctx)
 	}, "apply", "-no-color", "-auto-approve")
 	others.Wait()
+	if held != nil {
+		t.Fatalf("holding the first one %s: %v", join, held)
+	}
 
 	first.succeeds()
 	waiting.succeeds()
@@ -43,7 +66,7 @@ func TestTwoAppliesTakeTurns(t *testing.T) {
 		if c := o.changes(); len(c) > 0 {
 			t.Errorf("%s ran %q", name, c)
 		}
-		if !strings.Contains(o.logged(), "waiting for another run that changes this cluster") {
+		if !strings.Contains(o.logged(), waitsForLock) {
 			t.Errorf("%s does not say in its log that it waits", name)
 		}
 	}
@@ -56,6 +79,9 @@ func TestTwoAppliesTakeTurns(t *testing.T) {
 		}
 	}
 }
+
+// waitsForLock is what a run logs while another one holds the cluster.
+const waitsForLock = "waiting for another run that changes this cluster"
 
 // logged is what the provider logged.
 func (o outcome) logged() string {
