@@ -95,6 +95,7 @@ func (b *Broker) outcome() (failure string, wait bool) {
 	for _, other := range others {
 		if other.runs() && b.fleet.linked(b, other) && other.store == b.store && other.lists(b.Name) {
 			b.copyMembers()
+			b.merge()
 			return "", false
 		}
 	}
@@ -121,6 +122,16 @@ func (b *Broker) copyMembers() {
 		if other.runs() && b.fleet.linked(b, other) && other.store == b.store && other.lists(b.Name) {
 			b.members = maps.Clone(other.members)
 			return
+		}
+	}
+}
+
+// merge gives those that run the starting node again when one side of a partition has forgotten it and another has not:
+// Mnesia merges their schemas (measured on 3.10.8).
+func (b *Broker) merge() {
+	for _, other := range b.others() {
+		if other.runs() && b.fleet.linked(b, other) && other.store == b.store && !other.lists(b.Name) {
+			other.members[b.Name] = b.members[b.Name]
 		}
 	}
 }
