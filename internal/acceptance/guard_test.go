@@ -115,6 +115,22 @@ func TestMemberWithAnOnlyCopyStaysOnEveryVersion(t *testing.T) {
 		accepted()
 	})
 
+	w.tell("a quorum queue that it leads, of whose two replicas the other cannot elect itself, until it runs as it leaves", func(t *testing.T) {
+		declareWith(t, rmq3, "quorum", "pair", 5, amqp.Table{"x-quorum-initial-group-size": 2, "x-queue-leader-locator": "client-local"})
+		// The other one takes a moment to notice that it has no leader, which is long here.
+		other := rmq1
+		if slices.Contains(replicas(t, rmq1)["pair"], rmq2.NodeName()) {
+			other = rmq2
+		}
+		ctl(t, other, "eval", `sys:suspend('%2F_pair').`)
+		ctl(t, rmq3, "stop_app")
+		w.refuses("rabbit@rmq3: ", "pair in /:", "would be left without a running majority", "none would work", "Start rabbit@rmq3 first", "or set allow_data_loss = true")
+		ctl(t, other, "eval", `sys:resume('%2F_pair').`)
+		ctl(t, rmq3, "start_app")
+		eventually(t, "the queue has a leader again", func() bool { return w.plan().code == 2 })
+		accepted()
+	})
+
 	if slices.Contains(replicated(), "stream") {
 		w.tell("a stream with one replica, until it has another", func(t *testing.T) {
 			declareWith(t, rmq3, "stream", "journal", 5, amqp.Table{"x-initial-cluster-size": 1})
@@ -132,6 +148,7 @@ func TestMemberWithAnOnlyCopyStaysOnEveryVersion(t *testing.T) {
 		isBlank(t, rmq3)
 		holds(t, rmq1, "lonely", 5)
 		holds(t, rmq1, "orders", 5)
+		holds(t, rmq1, "pair", 5)
 		if slices.Contains(replicated(), "stream") {
 			holds(t, rmq1, "journal", 5)
 		}

@@ -46,9 +46,13 @@ Metrics = fun() -> D = fun(N) -> list_to_atom([36 | integer_to_list(N)]) end, U 
   maps:from_list(lists:append([L || N <- [node() | nodes()], L <- [rpc:call(N, ets, select, [queue_coarse_metrics, Spec], 20000)], is_list(L)])) end,
 Count = fun(Q, asked) -> T(fun() -> [{messages, Mc}] = rpc:call(Home(Q), rabbit_amqqueue, info, [Q, [messages]], 5000), true = is_integer(Mc), Mc end, -1);
   (Q, Stats) -> case lists:member(Home(Q), [node() | nodes()]) of true -> maps:get(amqqueue:get_name(Q), Stats, 0); false -> -1 end end,
-%% Replicas of a quorum queue that do not work although their node runs. A node that does not tell counts as working.
+%% Replicas of a quorum queue that do not work although their node runs: all of those that are left without a leader and
+%% too few to elect one, also before they find that out themselves. A node that does not tell counts as working.
 ReplicaStates = fun() -> {Rs, _} = rpc:multicall([node() | nodes()], rabbit_quorum_queue, all_replica_states, [], 5000), maps:from_list([{N, Sts} || {N, Sts} <- Rs, is_map(Sts)]) end,
-Lame = fun(Q, Cs, Live) -> case amqqueue:get_pid(Q) of {Name, _} -> [N || N <- Cs, maps:is_key(N, Live), not lists:member(maps:get(Name, maps:get(N, Live), none), [leader, follower, promotable, non_voter])]; _ -> [] end end,
+Lame = fun(Q, Cs, Live) -> case amqqueue:get_pid(Q) of {Name, _} ->
+    Sts = [{N, maps:get(Name, maps:get(N, Live, #{Name => follower}), none)} || N <- Cs, lists:member(N, Alive)],
+    Up = [N || {N, S} <- Sts, lists:member(S, [leader, follower, promotable, non_voter])],
+    case lists:keymember(leader, 2, Sts) orelse 2 * length(Up) > length(Cs) of true -> [N || {N, _} <- Sts] -- Up; false -> [N || {N, _} <- Sts] end; _ -> [] end end,
 Group = fun(Q, Counted, Live, Acc) ->
   Cs0 = Copies(Q),
   Key = {B(T(fun() -> amqqueue:get_type(Q) end, unknown)), Cs0, T(fun() -> Lame(Q, Cs0, Live) end, []), T(fun() -> is_pid(amqqueue:get_exclusive_owner(Q)) end, false)},

@@ -208,10 +208,11 @@ func (b *Broker) inventory() map[string]any {
 	for _, q := range b.store.queues {
 		kind := map[string]string{"classic": "rabbit_classic_queue", "quorum": "rabbit_quorum_queue", "stream": "rabbit_stream_queue"}[q.kind]
 		copies := slices.Sorted(slices.Values(q.copies))
-		key := fmt.Sprint(kind, copies)
+		lame := b.lame(q)
+		key := fmt.Sprint(kind, copies, lame)
 		g := byKey[key]
 		if g == nil {
-			g = &group{Type: kind, Copies: copies, Lame: []string{}, Largest: []map[string]any{}}
+			g = &group{Type: kind, Copies: copies, Lame: lame, Largest: []map[string]any{}}
 			byKey[key], groups = g, append(groups, g)
 		}
 		g.Count++

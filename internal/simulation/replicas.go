@@ -65,6 +65,21 @@ func (b *Broker) stable(q *queue) bool {
 	})
 }
 
+// lame are the replicas of a quorum queue on running nodes that do not work, because they are too few: here, none that is
+// left leads.
+func (b *Broker) lame(q *queue) []string {
+	left := []string{}
+	for _, peer := range b.peers() {
+		if q.kind == "quorum" && slices.Contains(q.copies, peer.Name) {
+			left = append(left, peer.Name)
+		}
+	}
+	if 2*len(left) > len(q.copies) {
+		return []string{}
+	}
+	return left
+}
+
 // decides tells whether a majority of a queue's replicas runs, which every change of its replicas needs.
 func (b *Broker) decides(q *queue) bool {
 	if time.Now().Before(q.electing) {

@@ -187,7 +187,11 @@ func (p *planner) checkRemoval(gone []string, via string) {
 				"the only copy of %s would go", describe(lost))
 		}
 		if stuck := p.stuck(holds, gone); len(stuck) > 0 {
-			p.refusal.refuse(RuleDataLoss, names, "Start the members whose replicas do not work, or restart those that run, or take dead replicas off (`rabbitmq-queues shrink NODE`), or add some on running members (`rabbitmq-queues grow NODE all`, `rabbitmq-streams add_replica STREAM NODE`), or set allow_data_loss = true.",
+			next := "Start the members whose replicas do not work, or restart those that run, or take dead replicas off (`rabbitmq-queues shrink NODE`), or add some on running members (`rabbitmq-queues grow NODE all`, `rabbitmq-streams add_replica STREAM NODE`), or set allow_data_loss = true."
+			if idle := slices.DeleteFunc(slices.Clone(gone), p.base.Runs); len(idle) > 0 {
+				next = fmt.Sprintf("Start %s first, if it can be: its replicas are taken off as it leaves, which needs their votes. Or else: s%s", strings.Join(idle, ", "), next[1:])
+			}
+			p.refusal.refuse(RuleDataLoss, names, next,
 				"%s", strings.Join(stuck, "; "))
 		}
 	}
