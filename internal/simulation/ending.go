@@ -105,14 +105,18 @@ func (t *teller) hopeless() bool {
 		if b.runs() && b.members[name] == ram && !slices.ContainsFunc(b.peers(), func(o *Broker) bool { return o != b }) {
 			return true
 		}
-		// Mnesia: whom it wants to start with was rebuilt, or forgot it while it was off. Its data directory must go.
-		for _, other := range b.others() {
-			if !b.version.Khepri && b.unit != "active" && !other.lists(name) {
-				return true
-			}
+		// Mnesia: whom it wants to start with was rebuilt, or forgot it while it was off, or waits for such a one. Its data
+		// directory must go.
+		if !b.version.Khepri && b.unit != "active" && (b.outside() || slices.ContainsFunc(b.others(), func(o *Broker) bool { return o.unit != "active" && o.outside() })) {
+			return true
 		}
 	}
 	return false
+}
+
+// outside tells whether a broker counts somebody as a member who does not count it.
+func (b *Broker) outside() bool {
+	return slices.ContainsFunc(b.others(), func(o *Broker) bool { return !o.lists(b.Name) })
 }
 
 // operate does what the product leaves to people: after a partition of Mnesia it restarts the side that is not trusted,

@@ -166,12 +166,18 @@ func (f *Fault) happen(ctx context.Context, b *Broker, c call) outcome {
 			b.processes = append(b.processes, line)
 		}
 		b.pending++
+		boot := b.boot
 		fleet.mu.Unlock()
 		end := c.goesOn()
 		fleet.background.Go(func() {
 			fleet.sleep(d)
 			end()
-			c.run()
+			fleet.mu.Lock()
+			there := b.up && b.boot == boot // else its process ended with the host
+			fleet.mu.Unlock()
+			if there {
+				c.run()
+			}
 			fleet.do("", func() {
 				b.pending--
 				if i := slices.Index(b.processes, line); listed && i >= 0 {

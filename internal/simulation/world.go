@@ -34,6 +34,7 @@ func (b *Broker) powerOff() {
 	b.part()
 	b.endBoot("the node died")
 	b.processes = nil
+	delete(b.fleet.ongoing, b.Name)
 	if b.link != nil {
 		b.link.Freeze() // nobody tells the other ends
 	}
@@ -65,6 +66,7 @@ func (b *Broker) Rebuild() {
 		b.endBoot("the node died")
 		b.up, b.vm, b.app, b.unit, b.starts = true, false, stopped, "inactive", 0
 		b.processes = nil
+		delete(b.fleet.ongoing, b.Name)
 		b.thaw()
 		b.boot += "r"
 		b.blank()

@@ -36,7 +36,9 @@ func (p *planner) remove() {
 	if len(dead)+len(live) == 0 {
 		return
 	}
-	p.checkRemoval(append(slices.Clone(dead), live...), via)
+	gone := append(slices.Clone(dead), live...)
+	p.checkRemoval(gone, via)
+	p.checkWaiting(gone)
 	for _, node := range dead {
 		p.checkDead(node)
 		kind := Forget
@@ -111,6 +113,24 @@ func (p *planner) checkDead(node string) {
 	}
 	p.refusal.refuse(RuleUninspected, node, "Mend that; or, if its broker is gone for good, turn its host off, or set allow_data_loss = true to forget it unseen.",
 		"no member sees it running, but its host answers, and whether it runs there cannot be told: %s", p.seen[node].Why)
+}
+
+// checkWaiting refuses to take out those without whom a member that stays can never start again. On Mnesia it starts with
+// whom it knows, and it does not know who joined while it was stopped (measured on 3.10).
+func (p *planner) checkWaiting(gone []string) {
+	up := p.willRun()
+	for _, node := range sortedKeys(p.base.Members) {
+		if p.wish.AllowDataLoss || p.wish.leaves(node) || slices.Contains(up, node) {
+			continue
+		}
+		knows := slices.DeleteFunc(without(p.seen[node].Members, node), func(other string) bool { return !p.base.has(other) })
+		if len(knows) == 0 || slices.ContainsFunc(knows, func(other string) bool { return !slices.Contains(gone, other) }) {
+			continue
+		}
+		names := strings.Join(knows, ", ")
+		p.refusal.refuse(RuleDataLoss, node, fmt.Sprintf("Start it first, for which %s must run. If that is gone for good, stop the broker of %s, move its data directory away, start it and apply again; or set allow_data_loss = true.", names, node),
+			"it does not run, and of the members it knows only %s, without whom it never starts again: what it holds would be out of reach", names)
+	}
 }
 
 // finishLeaves ends the leaves that were cut off after the forget. What is left on such a node is lost already: it can
