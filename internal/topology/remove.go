@@ -208,7 +208,7 @@ func (p *planner) checkRemoval(gone []string, via string) {
 		}
 		if stuck := p.stuck(holds, gone); len(stuck) > 0 {
 			next := "Start the members whose replicas do not work, or restart those that run, or take dead replicas off (`rabbitmq-queues shrink NODE`), or add some on running members (`rabbitmq-queues grow NODE all`, `rabbitmq-streams add_replica STREAM NODE`), or set allow_data_loss = true."
-			if idle := slices.DeleteFunc(slices.Clone(gone), p.base.Runs); len(idle) > 0 {
+			if idle := slices.DeleteFunc(slices.Clone(gone), func(node string) bool { return p.base.Runs(node) || p.seen[node].State == Running }); len(idle) > 0 {
 				next = fmt.Sprintf("Start %s first, if it can be: its replicas are taken off as it leaves, which needs their votes. Or else: s%s", strings.Join(idle, ", "), next[1:])
 			}
 			p.refusal.refuse(RuleDataLoss, names, next,
