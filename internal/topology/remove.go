@@ -116,11 +116,12 @@ func (p *planner) checkDead(node string) {
 }
 
 // checkWaiting refuses to take out those without whom a member that stays can never start again. On Mnesia it starts with
-// whom it knows, and it does not know who joined while it was stopped (measured on 3.10).
+// whom it knows, and it does not know who joined while it was stopped (measured on 3.10). On Khepri the leader
+// sends it what it missed, as Raft does.
 func (p *planner) checkWaiting(gone []string) {
 	up := p.willRun()
 	for _, node := range sortedKeys(p.base.Members) {
-		if p.wish.AllowDataLoss || p.wish.leaves(node) || slices.Contains(up, node) {
+		if p.base.Khepri || p.wish.AllowDataLoss || p.wish.leaves(node) || slices.Contains(up, node) {
 			continue
 		}
 		knows := slices.DeleteFunc(without(p.seen[node].Members, node), func(other string) bool { return !p.base.has(other) })
