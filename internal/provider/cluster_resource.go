@@ -54,6 +54,7 @@ func (r *clusterResource) Schema(ctx context.Context, _ resource.SchemaRequest, 
 				MarkdownDescription: "The members, by Erlang node name (`rabbit@rmq1`). Joins go one at a time; a node that is a member already is adopted as it is.",
 				Validators:          []validator.Map{mapvalidator.SizeAtLeast(1)},
 				NestedObject: schema.NestedAttributeObject{
+					CustomType: memberType, // else the framework makes it anew for every value below it: a tenth of a large plan
 					Attributes: map[string]schema.Attribute{
 						"host":             hostAttribute(),
 						"ssh":              hostSSHAttribute(),

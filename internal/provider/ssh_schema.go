@@ -79,6 +79,7 @@ func bastionsAttribute() schema.ListNestedAttribute {
 func hostSSHAttribute() rschema.SingleNestedAttribute {
 	return rschema.SingleNestedAttribute{
 		Optional:            true,
+		CustomType:          hostSSHType,
 		Attributes:          sshAttributes(func(f sshField) bool { return f.host }, false),
 		MarkdownDescription: "What is different for this host; the provider's `ssh` holds for the rest. It is kept in state and holds no secret.",
 	}
