@@ -99,6 +99,15 @@ func TestMemberWithAnOnlyCopyStaysOnEveryVersion(t *testing.T) {
 		accepted()
 	})
 
+	w.tell("not for a quorum queue that another one leads, which drops the replica by itself", func(t *testing.T) {
+		declareWith(t, rmq1, "quorum", "kept", 5, amqp.Table{"x-quorum-initial-group-size": 1})
+		queues(t, rmq1, "grow", rmq3.NodeName(), "all")
+		ctl(t, rmq3, "stop_app")
+		w.planShows("forget rabbit@rmq3, which does not run, on rabbit@rmq1")
+		ctl(t, rmq3, "start_app")
+		eventually(t, "it leaves as before", func() bool { return strings.Contains(w.plan().output, "take rabbit@rmq3 out of") })
+	})
+
 	w.tell("a quorum queue on this node alone, until it grows", func(t *testing.T) {
 		declareWith(t, rmq3, "quorum", "lonely", 5, amqp.Table{"x-quorum-initial-group-size": 1})
 		refused("rabbit@rmq3: the only copy of 1 quorum queue with", "(lonely in /:", "rabbitmq-queues grow NODE all")
@@ -149,6 +158,7 @@ func TestMemberWithAnOnlyCopyStaysOnEveryVersion(t *testing.T) {
 		holds(t, rmq1, "lonely", 5)
 		holds(t, rmq1, "orders", 5)
 		holds(t, rmq1, "pair", 5)
+		holds(t, rmq1, "kept", 5)
 		if slices.Contains(replicated(), "stream") {
 			holds(t, rmq1, "journal", 5)
 		}
